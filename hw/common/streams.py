@@ -1,0 +1,99 @@
+"""Stream parts: a FIFO that runs at full rate at every depth, and a `connect` that checks payload shapes."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Fifo(wiring.Component):
+    """First-in first-out queue, first word falls through.
+
+    One transfer a cycle on both sides at any depth, full and empty included (ready does not depend on the other side's ready, so a full FIFO
+    refuses until the cycle after a word has left). Latency: a word is at `o` in the cycle after its transfer at `i`. Reset empties it;
+    words inside are lost. The storage is read asynchronously (LUT RAM or registers): meant for depths up to a few dozen.
+
+    Parameters
+    ----------
+    shape : shape-castable
+        Payload.
+    depth : int
+        Words held, at least 1 (2 for full rate).
+
+    Members
+    -------
+    i, o : streams of `shape`
+    level : Out(range(depth + 1))
+        Words inside.
+
+    Raises
+    ------
+    ValueError
+        if `depth` is not a positive integer.
+    """
+
+    def __init__(self, *, shape: Any, depth: int) -> None:
+        if not isinstance(depth, int) or depth < 1:
+            raise ValueError(f"depth must be a positive integer, not {depth!r}")
+        self._shape = shape
+        self._depth = depth
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1))})
+
+    @property
+    def depth(self) -> int:
+        """Words held."""
+        return self._depth
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        depth = self._depth
+        width = len(Value.cast(self.i.payload))
+        m.submodules.storage = storage = memory.Memory(shape=width, depth=depth, init=[])
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        produce, consume = Signal(range(depth)), Signal(range(depth))
+        push, pop = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(self.level != depth),
+            self.o.valid.eq(self.level != 0),
+            push.eq(self.i.valid & self.i.ready),
+            pop.eq(self.o.valid & self.o.ready),
+            write.addr.eq(produce),
+            write.data.eq(self.i.payload),
+            write.en.eq(push),
+            read.addr.eq(consume),
+            Value.cast(self.o.payload).eq(read.data),
+        ]
+        with m.If(push):
+            m.d.sync += produce.eq(0 if depth == 1 else _next(produce, depth))
+        with m.If(pop):
+            m.d.sync += consume.eq(0 if depth == 1 else _next(consume, depth))
+        m.d.sync += self.level.eq(self.level + push - pop)
+        return m
+
+
+def _next(pointer: Signal, depth: int) -> Value:
+    wrapped: Value = (pointer + 1)[: len(pointer)]
+    if depth & (depth - 1):
+        return Mux(pointer == depth - 1, 0, wrapped)
+    return wrapped
+
+
+def connect_streams(m: Module, source: Any, sink: Any) -> None:
+    """Connects `source` to `sink`, both flipped or not as seen from their components, and checks the payload shapes.
+
+    `wiring.connect` compares widths only; here signedness and struct fields must be equal too.
+
+    Raises
+    ------
+    TypeError
+        if the payload shapes differ.
+    """
+    def described(interface: Any) -> Any:
+        shape = interface.signature.members["payload"].shape
+        return shape if isinstance(shape, data.Layout) else Shape.cast(shape)
+
+    left, right = described(source), described(sink)
+    if left != right:
+        raise TypeError(f"payload shapes must be equal, not {left!r} (source) and {right!r} (sink)")
+    m.d.comb += [sink.valid.eq(source.valid), Value.cast(sink.payload).eq(Value.cast(source.payload)), source.ready.eq(sink.ready)]
