@@ -48,7 +48,7 @@ class ChipConfig:
     multiplier_stages: int = _field(1, "Register stages in a PE between its operands and the product.")
     adder_stages: int = _field(1, "Register stages of a PE's adder: the cycles a partial sum takes per row.")
     accumulator_stages: int = _field(1, "Register stages of the adder at a PSUM column.")
-    output_lanes: int = _field(16, "Lanes the output stage computes per cycle; a row of `cols` takes cols/output_lanes cycles.")
+    output_lanes: int = _field(0, "Lanes the output stage computes per cycle; a row of `cols` takes cols/output_lanes cycles. 0 stands for all `cols`.")
     semaphores: int = _field(32, "Hardware semaphores.")
     semaphore_width: int = _field(12, "Bits of a semaphore's counter.")
     queue_depth: int = _field(8, "Instructions buffered per engine between fetch and check.")
@@ -58,6 +58,8 @@ class ChipConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtypes", tuple(self.dtypes))
+        if self.output_lanes == 0:
+            object.__setattr__(self, "output_lanes", self.cols)
         for name, low, high in (
             ("rows", 1, 64), ("cols", 1, 64), ("sbuf_banks", 1, 16), ("sbuf_bank_lines", 16, 65536),
             ("sbuf_latency", 1, 4), ("psum_banks", 2, 8), ("psum_rows", 8, 512),
@@ -83,7 +85,7 @@ class ChipConfig:
         if len(set(self.dtypes)) != len(self.dtypes):
             raise ConfigError(f"dtypes must not repeat, not {self.dtypes!r}")
         if self.output_lanes > self.cols:
-            raise ConfigError(f"output_lanes must be at most cols ({self.cols}), not {self.output_lanes!r}")
+            raise ConfigError(f"output_lanes must be at most cols ({self.cols}), not {self.output_lanes!r}: 0 takes them all")
         if self.has_float and min(self.adder_stages, self.accumulator_stages) < 2:
             raise ConfigError(
                 f"adder_stages and accumulator_stages must be at least 2 with {self.dtypes!r}, "
@@ -201,13 +203,13 @@ _nano = ChipConfig(
 )  # fmt: skip
 _small = ChipConfig(
     name="small", rows=8, cols=8, sbuf_banks=8, sbuf_bank_lines=1024, psum_rows=64,
-    output_lanes=8, queue_depth=4, dma_outstanding=8, dma_burst_lines=32,
+    queue_depth=4, dma_outstanding=8, dma_burst_lines=32,
 )  # fmt: skip
 _base = ChipConfig(
     name="base", rows=16, cols=16, dtypes=("int8", "bf16"), adder_stages=3, accumulator_stages=3, axi_address_width=40,
 )  # fmt: skip
 _large = ChipConfig(
-    name="large", rows=32, cols=32, dtypes=("int8", "bf16"), adder_stages=3, accumulator_stages=3, output_lanes=32,
+    name="large", rows=32, cols=32, dtypes=("int8", "bf16"), adder_stages=3, accumulator_stages=3,
     axi_address_width=40,
 )  # fmt: skip
 

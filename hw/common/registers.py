@@ -83,6 +83,7 @@ def _global_registers() -> list[Register]:
                 Bits(name="running", offset=0, width=1, doc="a job has started and not ended"),
                 Bits(name="done", offset=1, width=1, doc="the last job has ended, in success or error"),
                 Bits(name="error", offset=2, width=1, doc="an engine has halted"),
+                Bits(name="stuck", offset=3, width=1, doc="the watchdog ended the job with transfers in flight: starts are ignored until a reset"),
                 Bits(name="halted", offset=8, width=4, doc="one bit an engine: stopped by an error"),
                 Bits(name="finished", offset=12, width=4, doc="one bit an engine: all instructions completed"),
                 Bits(name="waiting", offset=16, width=4, doc="one bit an engine: waiting on a semaphore now"),

@@ -1,0 +1,193 @@
+"""Job control: start, end, deadlock, watchdog, first error; and the performance counters."""
+
+import pytest
+from amaranth.sim import Simulator
+
+from hw.common.config import ChipConfig
+from hw.common.isa import ENGINES, Cause
+from hw.control.counters import COUNTED, Counters, TraceState
+from hw.control.job import SETTLE_CYCLES, JobControl
+
+ALL = (1 << len(ENGINES)) - 1
+
+
+def simulate(dut, testbench):
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.run()
+
+
+async def start(ctx, dut, watchdog=0):
+    ctx.set(dut.i_watchdog, watchdog)
+    ctx.set(dut.i_start, 1)
+    assert ctx.get(dut.o_start)
+    await ctx.tick()
+    ctx.set(dut.i_start, 0)
+    assert ctx.get(dut.o_running) and not ctx.get(dut.o_done)
+
+
+def test_ends_when_all_have_finished():
+    dut = JobControl()
+
+    async def testbench(ctx):
+        await start(ctx, dut)
+        for engines in range(ALL):
+            ctx.set(dut.i_finished, engines)
+            assert not ctx.get(dut.o_ended), engines
+            await ctx.tick()
+        ctx.set(dut.i_finished, ALL)
+        ctx.set(dut.i_active, 1)
+        assert not ctx.get(dut.o_ended)  # an engine still drains
+        ctx.set(dut.i_active, 0)
+        assert ctx.get(dut.o_ended)
+        await ctx.tick()
+        assert not ctx.get(dut.o_running) and ctx.get(dut.o_done) and not ctx.get(dut.o_error)
+        assert not ctx.get(dut.o_ended)
+
+    simulate(dut, testbench)
+
+
+def test_start_is_ignored_while_running():
+    dut = JobControl()
+
+    async def testbench(ctx):
+        await start(ctx, dut)
+        ctx.set(dut.i_start, 1)
+        assert not ctx.get(dut.o_start)
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("waiting", range(1, ALL + 1))
+def test_deadlock_halts_the_waiting_engines(waiting):
+    dut = JobControl()
+
+    async def testbench(ctx):
+        await start(ctx, dut)
+        ctx.set(dut.i_finished, ALL & ~waiting)
+        ctx.set(dut.i_waiting, waiting)
+        for _ in range(SETTLE_CYCLES):
+            assert not ctx.get(dut.o_halt)
+            await ctx.tick()
+        assert ctx.get(dut.o_halt) == waiting and ctx.get(dut.o_halt_cause) == Cause.DEADLOCK.value
+        assert not ctx.get(dut.o_ended)
+        await ctx.tick()
+        ctx.set(dut.i_waiting, 0)
+        ctx.set(dut.i_halted, waiting)
+        assert ctx.get(dut.o_failed)
+        for _ in range(SETTLE_CYCLES + 2):
+            assert not ctx.get(dut.o_halt)
+            await ctx.tick()
+        assert ctx.get(dut.o_done) and ctx.get(dut.o_error)
+        assert ctx.get(dut.o_first_valid) and 1 << ctx.get(dut.o_first_engine) == waiting & -waiting
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("disturbance", ["i_inflight", "i_active", "i_progress"])
+def test_no_deadlock_while_anything_moves(disturbance):
+    dut = JobControl()
+
+    async def testbench(ctx):
+        await start(ctx, dut)
+        ctx.set(dut.i_waiting, ALL)
+        for _ in range(5):
+            ctx.set(getattr(dut, disturbance), 1)
+            for _ in range(3 * SETTLE_CYCLES):
+                await ctx.tick()
+                assert not ctx.get(dut.o_halt)
+            ctx.set(getattr(dut, disturbance), 0)
+            for _ in range(SETTLE_CYCLES - 1):
+                await ctx.tick()
+                assert not ctx.get(dut.o_halt)
+
+    simulate(dut, testbench)
+
+
+def test_error_leaves_waiting_engines_alone():
+    dut = JobControl()
+
+    async def testbench(ctx):
+        await start(ctx, dut)
+        ctx.set(dut.i_halted, 0b0100)
+        ctx.set(dut.i_waiting, 0b1011)
+        for _ in range(SETTLE_CYCLES):
+            assert not ctx.get(dut.o_ended)
+            await ctx.tick()
+        assert ctx.get(dut.o_ended) and not ctx.get(dut.o_halt)
+        assert ctx.get(dut.o_error) and ctx.get(dut.o_first_engine) == 2
+
+    simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("stuck", [0, 1])
+def test_watchdog(stuck):
+    dut, limit = JobControl(), 17
+
+    async def testbench(ctx):
+        await start(ctx, dut, watchdog=limit)
+        ctx.set(dut.i_finished, 0b0001)
+        ctx.set(dut.i_inflight, 0b0010 if stuck else 0)
+        for _ in range(limit - 1):
+            await ctx.tick()
+        ctx.set(dut.i_progress, 1)  # just in time
+        await ctx.tick()
+        ctx.set(dut.i_progress, 0)
+        for _ in range(limit):
+            assert not ctx.get(dut.o_halt)
+            await ctx.tick()
+        assert ctx.get(dut.o_halt) == 0b1110 and ctx.get(dut.o_halt_cause) == Cause.WATCHDOG.value and ctx.get(dut.o_ended)
+        await ctx.tick()
+        assert ctx.get(dut.o_done) and not ctx.get(dut.o_running) and ctx.get(dut.o_stuck) == stuck
+        ctx.set(dut.i_start, 1)
+        assert ctx.get(dut.o_start) == (not stuck)
+
+    simulate(dut, testbench)
+
+
+def test_watchdog_zero_is_off():
+    dut = JobControl()
+
+    async def testbench(ctx):
+        await start(ctx, dut, watchdog=0)
+        for _ in range(200):
+            await ctx.tick()
+            assert not ctx.get(dut.o_halt) and ctx.get(dut.o_running)
+
+    simulate(dut, testbench)
+
+
+CONFIG = ChipConfig(rows=4, cols=8)
+
+
+def test_counters_count_states_span_and_macs():
+    dut = Counters(config=CONFIG)
+
+    async def testbench(ctx):
+        ctx.set(dut.i_running, 1)
+        plan = [TraceState.BUSY] * 5 + [TraceState.MEMORY] * 4 + [TraceState.HAZARD] * 3 + [TraceState.FETCH] * 2 + [TraceState.SEMAPHORE]
+        plan += [TraceState.IDLE, TraceState.HALTED] * 3
+        for cycle, state in enumerate(plan):
+            ctx.set(dut.i_state[1], state)
+            ctx.set(dut.i_tensor_start, cycle in (2, 6))
+            ctx.set(dut.i_tensor_done, cycle in (9, 14))
+            ctx.set(dut.i_row, cycle % 2)
+            ctx.set(dut.i_lanes, 3)
+            ctx.set(dut.i_conflicts, 5 if cycle == 7 else 0)
+            await ctx.tick()
+        ctx.set(dut.i_running, 0)
+        await ctx.tick()
+        for name, state in COUNTED.items():
+            assert ctx.get(getattr(dut, f"engine_tensor_{name.lower()}")) == plan.count(state), name
+            assert ctx.get(getattr(dut, f"engine_store_{name.lower()}")) == 0
+        assert ctx.get(dut.cycles) == len(plan)
+        assert ctx.get(dut.tensor_span) == 14 - 2  # from the cycle 2 to the last PSUM write in cycle 13, both included
+        rows = sum(cycle % 2 for cycle in range(len(plan)))
+        assert ctx.get(dut.tensor_rows) == rows and ctx.get(dut.tensor_macs) == rows * 3 * CONFIG.cols
+        assert ctx.get(dut.sbuf_conflicts) == 5
+        ctx.set(dut.i_start, 1)
+        await ctx.tick()
+        assert ctx.get(dut.cycles) == ctx.get(dut.tensor_span) == ctx.get(dut.tensor_macs) == ctx.get(dut.engine_tensor_busy) == 0
+
+    simulate(dut, testbench)
