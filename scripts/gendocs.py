@@ -1,0 +1,172 @@
+"""Makes the reference pages of docs/ and the SystemRDL export from the tables in `hw.common`.
+
+`python -m scripts.gendocs` writes them; with `--check` it writes nothing and exits 1 if one is out of date.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+import click
+
+from hw.common import isa, registers
+from hw.common.config import CONFIGS, ChipConfig
+from hw.common.dtypes import DTYPES
+from hw.common.isa import ENGINES, INSTRUCTIONS, Cause, OutputMode
+from hw.common.registers import REGISTERS, Access
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTICE = "<!-- Made by `make docs` from {source}: edit that, not this page. -->\n"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    def cell(value: object) -> str:
+        return str(value).replace("|", "\\|").replace("\n", " ")
+
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _member_docs(enum: type) -> dict[str, str]:
+    """The string below each member of an enum, which Python keeps only in the source."""
+    body = ast.parse(inspect.getsource(enum)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    result = {}
+    for item, after in zip(body.body, body.body[1:], strict=False):
+        if isinstance(item, ast.Assign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            assert isinstance(item.targets[0], ast.Name)
+            result[item.targets[0].id] = " ".join(str(after.value.value).split())
+    return result
+
+
+def _byte_map(instruction: isa.Instruction) -> str:
+    """The instruction word as a picture: one line a 32-bit word, highest bit left."""
+    owner = {}
+    for field in instruction.all_fields:
+        for bit in range(field.offset, field.offset + field.width):
+            owner[bit] = field.name
+    lines = []
+    for word in range(ENGINES[instruction.engine].bits // 32):
+        runs: list[tuple[str, int]] = []
+        for bit in reversed(range(32 * word, 32 * word + 32)):
+            name = owner.get(bit, "0")
+            if runs and runs[-1][0] == name:
+                runs[-1] = (name, runs[-1][1] + 1)
+            else:
+                runs.append((name, 1))
+        lines.append(f"{32 * word + 31:>4}  | " + " | ".join(f"{name}:{width}" for name, width in runs) + f" |  {32 * word}")
+    return "```\n" + "\n".join(lines) + "\n```\n"
+
+
+def _access_pattern() -> str:
+    """The loops an access pattern stands for."""
+    dims = range(isa.DIMENSIONS)
+    loops = [f"{'  ' * depth}for i{dim} in range(size{dim}):" for depth, dim in enumerate(reversed(dims))]
+    offsets = " + ".join(f"i{dim} * stride{dim}" for dim in dims)
+    loops.append(f"{'  ' * len(dims)}use(base + {offsets})")
+    return (
+        "```python\n" + "\n".join(loops) + "\n```\n\n"
+        "Sizes count from 1, strides are signed. SBUF addresses and strides are in lines of `cols` bytes, DRAM ones in bytes.\n"
+    )  # fmt: skip
+
+
+def isa_page() -> str:
+    """docs/isa.md."""
+    text = [NOTICE.format(source="hw/common/isa.py"), "# Instruction set\n"]
+    text.append(inspect.cleandoc(isa.__doc__ or "").split("\n\n")[1] + "\n")
+    text += ["## Engines\n"]
+    text.append(_table(("engine", "index", "bytes per instruction", "does"), [(e.name, e.index, e.instruction_bytes, e.doc) for e in ENGINES.values()]))
+    text.append("## Header of every instruction\n")
+    text.append(_table(("field", "bits", "meaning"), [(f.name, f"{f.offset}..{f.offset + f.width - 1}", f.doc) for f in isa.HEADER]))
+    text.append(
+        "Before it starts, an instruction waits until the semaphore of wait0 holds at least its count, subtracts the count, then does the same for wait1. "
+        "Once it has completed, it adds the counts of post0 and post1. A count of 0 means no wait or no post.\n"
+    )
+    text += ["## Access patterns\n", _access_pattern()]
+    for engine in ENGINES.values():
+        text.append(f"## The {engine.name} engine\n")
+        for item in isa.instructions_of(engine.name):
+            text += [f"### {item.name}\n", f"`{item.mnemonic}`, opcode 0x{item.opcode:02x}. {item.doc}\n", _byte_map(item)]
+            text.append(
+                _table(
+                    ("field", "bits", "range", "meaning"),
+                    [(f.name, f"{f.offset}..{f.offset + f.width - 1}", f"{f.low}..{f.high}", f.doc) for f in item.all_fields if f not in isa.HEADER],
+                )
+            )
+    modes, causes = _member_docs(OutputMode), _member_docs(Cause)
+    text += ["## Output modes\n", _table(("mode", "name", "what Evict writes"), [(m.value, m.name, modes[m.name]) for m in OutputMode])]
+    text += ["## Operand types\n"]
+    text.append(_table(("code", "name", "bytes", "summed in"), [(d.code, d.name, d.bytes, d.accumulator) for d in DTYPES.values()]))
+    text += ["## Causes of a halt\n", "Checked in this order; the first that fails is the cause.\n"]
+    text.append(_table(("cause", "name", "meaning"), [(c.value, c.name, causes.get(c.name, "no error")) for c in Cause]))
+    return "\n".join(text)
+
+
+def registers_page() -> str:
+    """docs/registers.md."""
+    text = [NOTICE.format(source="hw/common/registers.py"), "# Registers\n", inspect.cleandoc(registers.__doc__ or "").split("\n\n", 1)[1] + "\n"]
+    access = _member_docs(Access)
+    text += ["## Kinds of access\n", _table(("kind", "who may change it"), [(a.value, access[a.name]) for a in Access])]
+    text.append("## Map\n")
+    text.append(_table(("address", "name", "access", "reset", "meaning"), [(f"0x{r.address:03x}", r.name, r.access.value, f"0x{r.reset:x}", r.doc) for r in REGISTERS.values()]))
+    text.append("## Bit fields\n")
+    rows = [(r.name, b.name, f"{b.offset}..{b.offset + b.width - 1}" if b.width > 1 else b.offset, b.doc) for r in REGISTERS.values() for b in r.bits]
+    text.append(_table(("register", "field", "bits", "meaning"), rows))
+    return "\n".join(text)
+
+
+def config_page() -> str:
+    """docs/config.md."""
+    text = [NOTICE.format(source="hw/common/config.py"), "# Configuration\n"]
+    text.append("Every parameter of the chip is a field of `ChipConfig`; the RTL, the golden model, the compiler and the harness read nothing else.\n")
+    text.append(_table(("field", "default", "meaning"), [(f"`{name}`", f"`{default}`", doc) for name, default, doc in ChipConfig.documentation()]))
+    text.append("## Named configurations\n")
+    names = [name for name, _, _ in ChipConfig.documentation() if name != "name"]
+    derived = ("sbuf_bytes", "psum_bytes", "axi_data_width")
+    rows: list[tuple[object, ...]] = [(f"`{field}`", *(_plain(getattr(c, field)) for c in CONFIGS.values())) for field in (*names, *derived)]
+    rows.append(("hash", *(f"{c.hash:08x}" for c in CONFIGS.values())))
+    text.append(_table(("field", *CONFIGS), rows))
+    return "\n".join(text)
+
+
+def _plain(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def systemrdl() -> str:
+    """The register map as SystemRDL 2.0, for PeakRDL and its exporters."""
+    software = {Access.RO: "sw = r; hw = w;", Access.RW: "sw = rw; hw = r;", Access.W1S: "sw = w; hw = r; singlepulse;", Access.W1C: "sw = rw; hw = rw; onwrite = woclr; hwset;"}
+    lines = ["// Made by `make docs` from hw/common/registers.py.", "addrmap meshium {", "    default regwidth = 32;", "    default accesswidth = 32;"]
+    for register in REGISTERS.values():
+        lines += ["    reg {", f'        desc = "{register.doc.replace(chr(34), chr(39))}";']
+        for bits in register.bits or (registers.Bits(name="value", offset=0, width=32, doc=register.doc),):
+            reset = register.reset >> bits.offset & (1 << bits.width) - 1
+            lines.append(f"        field {{ {software[register.access]} }} {bits.name}[{bits.offset + bits.width - 1}:{bits.offset}] = 0x{reset:x};")
+        lines.append(f"    }} {register.name} @ 0x{register.address:03x};")
+    return "\n".join([*lines, "};", ""])
+
+
+PAGES = {"docs/isa.md": isa_page, "docs/registers.md": registers_page, "docs/config.md": config_page, "docs/registers.rdl": systemrdl}
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a page is out of date.")
+def main(check: bool) -> None:
+    """Makes the generated pages of docs/."""
+    stale = []
+    for name, make in PAGES.items():
+        path, text = ROOT / name, make().rstrip("\n") + "\n"
+        if not path.exists() or path.read_text() != text:
+            stale.append(name)
+            if not check:
+                path.write_text(text)
+    click.echo(f"{'out of date' if check else 'written'}: {', '.join(stale) or 'none'}", err=True)
+    sys.exit(1 if check and stale else 0)
+
+
+if __name__ == "__main__":
+    main()
