@@ -1,0 +1,126 @@
+"""Builds a device under test into a Verilator executable that cocotb can drive, once per content.
+
+The build folder is named by a hash of everything that decides the executable: the Verilog, the waivers, the flags and the versions of Verilator,
+cocotb and the C++ compiler. A folder counts as built only when its stamp is there, so an interrupted build is done again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ._until import emit, environment
+from .launch import launch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Everything the cocotb runs write is below this folder.
+BUILD = ROOT / "build" / "cosim"
+
+#: Lint waivers, each with its reason.
+WAIVERS = Path(__file__).resolve().parent / "waivers.vlt"
+
+#: Flags of every build. Registers and memories without an initial value start random: nothing may depend on them.
+FLAGS = ("--assert", "--x-assign", "unique", "--x-initial", "unique", "-O3")
+
+#: What `coverage=True` adds.
+COVERAGE_FLAGS = ("--coverage-line", "--coverage-toggle")
+
+
+class BuildError(RuntimeError):
+    """The device could not be turned into an executable; the message ends with the tool's last lines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A built device: its folder, the name of its top module and whether this call made it or found it."""
+
+    folder: Path
+    toplevel: str
+    fresh: bool
+    waves: bool
+
+
+def build(component: Any, *, name: str, waves: bool = False, coverage: bool = False, timeout: float = 600.0) -> Build:
+    """Emits `component` as Verilog module `name` and builds it, or finds the same build made earlier.
+
+    Parameters
+    ----------
+    component : Amaranth component
+    name : str
+        Name of the top module.
+    waves, coverage : bool
+        Build with VCD tracing, with line and toggle coverage: both are slower.
+    timeout : float
+        Seconds after which the build is given up.
+
+    Raises
+    ------
+    BuildError
+        if Verilator or the C++ compiler fails or takes too long.
+    """
+    verilog = emit(component, name=name)
+    flags = (*FLAGS, *(COVERAGE_FLAGS if coverage else ()))
+    identity = {
+        "verilog": verilog,
+        "waivers": WAIVERS.read_text(),
+        "flags": flags,
+        "waves": waves,
+        "verilator": version("verilator"),
+        "cocotb": version("cocotb"),
+        "compiler": _compiler(),
+    }
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    folder = BUILD / "builds" / f"{name}-{key}"
+    stamp = folder / "built"
+    with locked(folder):
+        if stamp.exists():
+            return Build(folder=folder, toplevel=name, fresh=False, waves=waves)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        source = folder / f"{name}.v"
+        source.write_text(verilog)
+        job = {
+            "action": "build",
+            "sources": [str(source), str(WAIVERS)],
+            "hdl_toplevel": name,
+            "build_dir": str(folder),
+            "build_args": list(flags),
+            "waves": waves,
+        }
+        status = launch(job, folder=folder, log=folder / "build.log", timeout=timeout, environment=environment())
+        if status != 0:
+            raise BuildError(f"{name} must build, not end with {status}: see {folder / 'build.log'}\n{tail(folder / 'build.log')}")
+        stamp.touch()
+    return Build(folder=folder, toplevel=name, fresh=True, waves=waves)
+
+
+def tail(log: Path, lines: int = 40) -> str:
+    """The last lines of a log file, empty if there is none."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of `folder` (a file beside it), so that two processes never build or run in it at once."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / f".{folder.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _compiler() -> str:
+    """First line of `g++ --version`, part of a build's identity."""
+    try:
+        return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BuildError(f"g++ must be installed, not missing ({error}): make doctor says how to get it") from error
