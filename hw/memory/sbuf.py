@@ -1,0 +1,138 @@
+"""SBUF: the banked scratchpad between DMA, tensor engine and output stage."""
+
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from .arbiter import PriorityArbiter
+from .bank import Bank
+from .ports import SbufPort
+
+#: The ports, highest priority first; also the bits of `Sbuf.o_waiting`.
+PORTS = ("stationary", "moving", "output", "load", "store")
+#: Ports that may read, and ports that may write.
+READERS = ("stationary", "moving", "output", "store")
+WRITERS = ("output", "load")
+
+
+class Sbuf(wiring.Component):
+    """Banked scratchpad with five ports of fixed priority.
+
+    A bank is a contiguous range of `sbuf_bank_lines` lines and serves one request a cycle, a read or a write; different banks serve
+    different ports at once, so up to `sbuf_banks` requests a cycle. Every port can be accepted in every cycle.
+
+    Priority is the order of `PORTS`, decided per bank in the cycle of the request. `stationary` is accepted in the cycle it asks, always.
+    Any other port is accepted in the first cycle in which no higher port asks for the same bank: a waiting `load` waits exactly as long
+    as `stationary`, `moving` and `output` keep using its bank, a waiting `store` as long as those or `load` do. One free cycle is enough.
+
+    Latency: the response of a read comes exactly `sbuf_latency` cycles after its acceptance, rotated so that the addressed line is lowest:
+    1: the memory, then bank multiplexer and rotation. 2: a register behind those. 3: another between memory and multiplexer.
+    4: another between arbiter and memory. A write is seen by every read accepted in a later cycle, by any port.
+    `stationary`, `moving` and `store` only read (their `write` is ignored); `load` only writes (its `write` is ignored, it gets no response).
+
+    Reset drops the responses under way and keeps the contents, which are undefined at power-up.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Members
+    -------
+    stationary, moving, output, load, store : In(SbufPort(config))
+    o_waiting : Out(5)
+        One bit a port, in the order of `PORTS`: a request is valid but not accepted in this cycle.
+
+    Raises
+    ------
+    TypeError
+        if `config` is not a ChipConfig (which is checked when it is made).
+    """
+
+    def __init__(self, *, config: ChipConfig) -> None:
+        if not isinstance(config, ChipConfig):
+            raise TypeError(f"config must be a ChipConfig, not {config!r}")
+        self._config = config
+        super().__init__({name: In(SbufPort(config)) for name in PORTS} | {"o_waiting": Out(len(PORTS))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        config = self._config
+        ports = [getattr(self, name) for name in PORTS]
+        line_bits = (config.element_bytes - 1).bit_length()
+        range_bits = (config.sbuf_bank_lines - 1).bit_length()
+        grants, words = [], []
+        for index in range(config.sbuf_banks):
+            request, grant = Signal(len(PORTS), name=f"request{index}"), Signal(len(PORTS), name=f"grant{index}")
+            m.submodules[f"arbiter{index}"] = arbiter = PriorityArbiter(requesters=len(PORTS))
+            m.d.comb += [
+                request.eq(Cat(port.request.valid & (port.request.payload.address[range_bits:] == index) for port in ports)),
+                arbiter.i_request.eq(request),
+                grant.eq(arbiter.o_grant),
+            ]
+            grants.append(grant)
+            words.append(self._bank(m, index, grant, line_bits, range_bits))
+        for number, (name, port) in enumerate(zip(PORTS, ports, strict=True)):
+            granted = Signal(config.sbuf_banks, name=f"{name}_granted")
+            m.d.comb += [
+                granted.eq(Cat(grant[number] for grant in grants)),
+                port.request.ready.eq(granted.any()),
+                self.o_waiting[number].eq(port.request.valid & ~port.request.ready),
+            ]
+            if name in READERS:
+                self._response(m, name, granted, words)
+        return m
+
+    def _bank(self, m: Module, index: int, grant: Signal, line_bits: int, range_bits: int) -> Value:
+        """The bank `index` with its input multiplexer; gives the word read, before the response multiplexer."""
+        config = self._config
+        bank = Bank(depth=config.sbuf_bank_lines // config.element_bytes, lines=config.element_bytes, line_width=8 * config.line_bytes)
+        m.submodules[f"bank{index}"] = bank
+        payloads = {name: getattr(self, name).request.payload for name in PORTS}
+        granted = {name: grant[number] for number, name in enumerate(PORTS)}
+        writer = payloads["output"]
+        other = payloads["load"]
+        # With latency 4 the bank is used one cycle after the grant; order within the bank stays, so the write rule stays.
+        domain = m.d.sync if config.sbuf_latency == 4 else m.d.comb
+        domain += [
+            bank.i_enable.eq(grant.any()),
+            bank.i_write.eq((granted["output"] & writer.write) | granted["load"]),
+            bank.i_address.eq(reduce(or_, (Mux(granted[name], payloads[name].address[line_bits:range_bits], 0) for name in PORTS))),
+            bank.i_mask.eq(Mux(granted["load"], other.mask, writer.mask)),
+            bank.i_data.eq(Mux(granted["load"], other.data, writer.data)),
+        ]
+        if config.sbuf_latency < 3:
+            return bank.o_data
+        word = Signal(8 * config.word_bytes, name=f"word{index}", reset_less=True)
+        m.d.sync += word.eq(bank.o_data)
+        return word
+
+    def _response(self, m: Module, name: str, granted: Signal, words: list[Value]) -> None:
+        """Follows a read of port `name` to the cycle in which `words` hold it; selects and rotates its word."""
+        config = self._config
+        port = getattr(self, name)
+        lines = config.element_bytes
+        reading = granted.any() & ~port.request.payload.write if name in WRITERS else granted.any()
+        hits: Value = Mux(reading, granted, 0)
+        line: Value = port.request.payload.address[: (lines - 1).bit_length()]
+        for stage in range(1 if config.sbuf_latency < 3 else config.sbuf_latency - 1):
+            next_hits = Signal(config.sbuf_banks, name=f"{name}_hits{stage}")
+            next_line = Signal(len(line), name=f"{name}_line{stage}")
+            m.d.sync += [next_hits.eq(hits), next_line.eq(line)]
+            hits, line = next_hits, next_line
+        word = Signal(8 * config.word_bytes, name=f"{name}_word")
+        rotated = Signal(8 * config.word_bytes, name=f"{name}_rotated")
+        m.d.comb += [
+            word.eq(reduce(or_, (Mux(hits[index], data, 0) for index, data in enumerate(words)))),
+            rotated.eq(word),
+        ]
+        with m.Switch(line):
+            for offset in range(1, lines):
+                with m.Case(offset):
+                    m.d.comb += rotated.eq(word.rotate_right(offset * 8 * config.line_bytes))
+        domain = m.d.comb if config.sbuf_latency == 1 else m.d.sync
+        domain += [port.response.valid.eq(hits.any()), port.response.data.eq(rotated)]
