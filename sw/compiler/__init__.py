@@ -1,0 +1,1 @@
+"""From matrices and layers to instructions."""

@@ -1,0 +1,1 @@
+"""Instruction encoding: assembler, disassembler and the program file."""
