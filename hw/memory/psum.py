@@ -1,0 +1,133 @@
+"""PSUM: banks of 32-bit rows that take a row a cycle, overwriting or accumulating, while another bank is read."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from .accumulator import Accumulator
+from .ports import PsumRead, PsumWrite, psum_row_layout
+
+
+def psum_write_latency(config: ChipConfig) -> int:
+    """Cycles from a write pulse to the cycle that writes the memory: reading the old row, then the adder."""
+    return 1 + config.accumulator_stages
+
+
+class PsumBanks(wiring.Component):
+    """`psum_banks` memories of `psum_rows` rows, and one adder a column that all of them share.
+
+    Write: a pulse in cycle t is in the memory at the end of cycle t + `write_latency`, so a read accepted or an accumulation arriving in
+    cycle t + `write_latency` + 1 or later sees it, and one in an earlier cycle gets the row as it was: no forwarding, the tensor engine holds
+    back a row that would accumulate too early. Overwriting takes the same path and time. Throughput: a write every cycle for ever.
+
+    Read: `read_latency` cycles from acceptance to the response (the memory, then a register behind the bank multiplexer), one a cycle. A
+    request is refused only in a cycle in which a row is accumulated into the same bank, because both need its one read port.
+
+    Memories are undefined at power-up; overwriting never lets old contents through. Reset forgets every write and read on its way.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Members
+    -------
+    write : In(PsumWrite)
+        `is_float` is ignored where only one kind of number is built.
+    read : In(PsumRead)
+
+    Raises
+    ------
+    TypeError
+        if `config` is not a ChipConfig.
+    """
+
+    def __init__(self, *, config: ChipConfig) -> None:
+        if not isinstance(config, ChipConfig):
+            raise TypeError(f"config must be a ChipConfig, not {config!r}")
+        self._config = config
+        super().__init__({"write": In(PsumWrite(config)), "read": In(PsumRead(config))})
+
+    @property
+    def write_latency(self) -> int:
+        """Cycles from a write pulse to the cycle that writes it; readable in the next."""
+        return psum_write_latency(self._config)
+
+    @property
+    def read_latency(self) -> int:
+        """Cycles from an accepted read to its response."""
+        return 2
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        read, write = self.read, self.write
+        ports = self._banks(m)
+        adding, reading = Signal(), Signal()
+        m.d.comb += [
+            adding.eq(write.valid & write.accumulate),
+            read.request.ready.eq(~(adding & (write.bank == read.request.payload.bank))),
+            reading.eq(read.request.valid & read.request.ready),
+        ]
+        # Both users of a bank's read port see its output in the next cycle.
+        add_bank, read_bank = Signal.like(write.bank), Signal.like(read.request.payload.bank)
+        m.d.sync += [add_bank.eq(write.bank), read_bank.eq(read.request.payload.bank)]
+        old_row, read_row = Signal(psum_row_layout(self._config)), Signal(psum_row_layout(self._config))
+        with m.Switch(add_bank):
+            for bank, (port, _) in enumerate(ports):
+                with m.Case(bank):
+                    m.d.comb += old_row.eq(port.data)
+        with m.Switch(read_bank):
+            for bank, (port, _) in enumerate(ports):
+                with m.Case(bank):
+                    m.d.comb += read_row.eq(port.data)
+        for bank, (port, _) in enumerate(ports):
+            add_here, read_here = Signal(name=f"add_here{bank}"), Signal(name=f"read_here{bank}")
+            m.d.comb += [
+                add_here.eq(adding & (write.bank == bank)),
+                read_here.eq(reading & (read.request.payload.bank == bank)),
+                port.en.eq(add_here | read_here),
+                port.addr.eq(read.request.payload.row),
+            ]
+            with m.If(add_here):
+                m.d.comb += port.addr.eq(write.row)
+        answering = Signal()
+        m.d.sync += [answering.eq(reading), read.response.valid.eq(answering), read.response.data.eq(read_row)]
+        self._accumulate(m, old_row, [port for _, port in ports])
+        return m
+
+    def _banks(self, m: Module) -> list[tuple[memory.ReadPort, memory.WritePort]]:
+        config = self._config
+        ports = []
+        for bank in range(config.psum_banks):
+            storage = memory.Memory(shape=32 * config.cols, depth=config.psum_rows, init=[])
+            m.submodules[f"bank{bank}"] = storage
+            ports.append((storage.read_port(), storage.write_port()))
+        return ports
+
+    def _accumulate(self, m: Module, old_row: Any, ports: list[memory.WritePort]) -> None:
+        """The adders, fed one cycle after the write pulse, and beside them the way of the row's address to the write ports."""
+        config, write = self._config, self.write
+        new_row = Signal(psum_row_layout(config), reset_less=True)
+        accumulate, is_float = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [new_row.eq(write.data), accumulate.eq(write.accumulate), is_float.eq(write.is_float)]
+        sums = Signal(psum_row_layout(config))
+        for col in range(config.cols):
+            m.submodules[f"accumulator{col}"] = adder = Accumulator(config=config)
+            m.d.comb += [
+                adder.memory.eq(old_row[col]),
+                adder.data.eq(new_row[col]),
+                adder.accumulate.eq(accumulate),
+                adder.is_float.eq(is_float),
+                sums[col].eq(adder.o),
+            ]
+        place = data.StructLayout({"bank": config.psum_bank_width, "row": config.psum_row_width})
+        valid, target = write.valid, Signal(place)
+        m.d.comb += [target.bank.eq(write.bank), target.row.eq(write.row)]
+        for stage in range(self.write_latency):
+            later, moved = Signal(name=f"valid{stage}"), Signal(place, name=f"target{stage}", reset_less=True)
+            m.d.sync += [later.eq(valid), moved.eq(target)]
+            valid, target = later, moved
+        for bank, port in enumerate(ports):
+            m.d.comb += [port.en.eq(valid & (target.bank == bank)), port.addr.eq(target.row), port.data.eq(Value.cast(sums))]
