@@ -1,0 +1,67 @@
+# Every target sets up .venv first (once, and again when pyproject.toml changes). `make` alone lists the targets.
+# Options: CONFIG=nano|small|base|large  TB=name  SEED=n  WAVES=1  PROOF="names"  TESTS="paths"
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+CONFIG ?=
+export AMARANTH_USE_YOSYS := builtin
+# A make started by make would hand its own flags and job server on to the builds inside.
+unexport MAKEFLAGS MFLAGS MAKELEVEL
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format unit sim wave formal coverage verilog bench docs doctor repl clean
+
+help: ## list the targets
+	@echo "usage: make TARGET [OPTION=value]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) scripts/bootstrap.py $(VENV)
+	@touch $@
+
+setup: $(STAMP) ## make .venv and install what is needed into it
+
+run: $(STAMP) ## run the digits network on the simulated chip
+	@$(BIN)/meshium run digits $(if $(CONFIG),--config $(CONFIG))
+
+test: $(STAMP) ## lint, type check and every test
+	@$(BIN)/python -m scripts.regression
+
+lint: $(STAMP) ## style, formatting and types
+	@$(BIN)/python -m scripts.regression lint
+
+format: $(STAMP) ## put the sources into the form lint wants
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+sim: $(STAMP) ## cocotb testbenches: all, or TB=name [CONFIG=name] [SEED=n] [WAVES=1]
+	@$(BIN)/python -m tb $(TB) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED)) $(if $(WAVES),--waves)
+
+wave: $(STAMP) ## waveform of a testbench and a viewer file: TB=name [CONFIG=name] [SEED=n] [TEST=regex]
+	@$(BIN)/python -m tb $(or $(TB),tile) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED)) $(if $(TEST),--only '$(TEST)') --waves --viewer
+
+formal: $(STAMP) ## proofs: all, or PROOF="name name"
+	@$(BIN)/python -m tb.formal $(PROOF)
+
+coverage: $(STAMP) ## line and toggle coverage of the testbenches, one report
+	@$(BIN)/python -m scripts.coverage $(TB)
+
+verilog: $(STAMP) ## readable Verilog of the chip: CONFIG=name
+	@$(BIN)/python -m scripts.verilog $(or $(CONFIG),base)
+
+bench: $(STAMP) ## every measured figure beside its limit
+	@$(BIN)/meshium bench
+
+docs: $(STAMP) ## the book as HTML in build/docs
+	@$(BIN)/python -m scripts.docs
+
+doctor: ## what this machine lacks; works without .venv
+	@$(PYTHON) scripts/doctor.py
+
+repl: $(STAMP) ## the simulated chip at a prompt: CONFIG=name
+	@$(BIN)/python -m sim.verilated.repl $(if $(CONFIG),--config $(CONFIG))
+
+clean: ## remove everything generated, .venv excepted
+	rm -rf build .pytest_cache .ruff_cache .hypothesis meshium.egg-info
+	find hw sw sim tb scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
