@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,18 +17,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ._until import emit, environment
-from .launch import launch
+from sim.verilated import toolchain
+from sim.verilog import emit
 
-ROOT = Path(__file__).resolve().parent.parent
+from .launch import clean_environment, launch
 
 #: Everything the cocotb runs write is below this folder.
-BUILD = ROOT / "build" / "cosim"
+BUILD = toolchain.build_root() / "cosim"
 
 #: Lint waivers, each with its reason.
 WAIVERS = Path(__file__).resolve().parent / "waivers.vlt"
 
-#: Flags of every build. Registers and memories without an initial value start random: nothing may depend on them.
+#: Flags of every build. Registers and memories start at random values (run_tb seeds them): nothing may depend on them.
 FLAGS = ("--assert", "--x-assign", "unique", "--x-initial", "unique", "-O3")
 
 #: What `coverage=True` adds.
@@ -67,8 +66,11 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
     ------
     BuildError
         if Verilator or the C++ compiler fails or takes too long.
+    ToolError
+        if a tool is missing.
     """
-    verilog = emit(component, name=name)
+    # No initial values: registers start at random like memories, so a reset that forgets one shows.
+    verilog = emit(component, name=name, initial_values=False)
     flags = (*FLAGS, *(COVERAGE_FLAGS if coverage else ()))
     identity = {
         "verilog": verilog,
@@ -77,7 +79,7 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
         "waves": waves,
         "verilator": version("verilator"),
         "cocotb": version("cocotb"),
-        "compiler": _compiler(),
+        "compiler": toolchain.compiler_version(),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = BUILD / "builds" / f"{name}-{key}"
@@ -97,7 +99,9 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
             "build_args": list(flags),
             "waves": waves,
         }
-        status = launch(job, folder=folder, log=folder / "build.log", timeout=timeout, environment=environment())
+        status = launch(
+            job, folder=folder, log=folder / "build.log", timeout=timeout, environment=toolchain.environment(clean_environment())
+        )
         if status != 0:
             raise BuildError(f"{name} must build, not end with {status}: see {folder / 'build.log'}\n{tail(folder / 'build.log')}")
         stamp.touch()
@@ -116,11 +120,3 @@ def locked(folder: Path) -> Iterator[None]:
     with open(folder.parent / f".{folder.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _compiler() -> str:
-    """First line of `g++ --version`, part of a build's identity."""
-    try:
-        return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise BuildError(f"g++ must be installed, not missing ({error}): make doctor says how to get it") from error

@@ -18,18 +18,33 @@ from typing import Any
 
 #: Variables that would silently change what a run does (a filter left in a shell, a plugin): never inherited.
 _PREFIXES = ("COCOTB_", "PYTEST_", "GPI_", "PYGPI_", "VERILATOR_", "MESHIUM_")
-_NAMES = ("WAVES", "GUI", "SIM", "SIM_CMD_PREFIX", "SIM_CMD_SUFFIX", "TOPLEVEL", "MODULE", "TESTCASE", "RANDOM_SEED", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+_NAMES = (
+    "WAVES",
+    "GUI",
+    "SIM",
+    "SIM_CMD_PREFIX",
+    "SIM_CMD_SUFFIX",
+    "TOPLEVEL",
+    "MODULE",
+    "TESTCASE",
+    "RANDOM_SEED",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+)
 
 #: Exit status reported for a step that ran out of time.
 TIMED_OUT = 124
 
 
-def launch(job: dict[str, Any], *, folder: Path, log: Path, timeout: float, environment: dict[str, str]) -> int:
-    """Runs `job` (see `_main`), output to `log`; returns its exit status, `TIMED_OUT` if it had to be killed.
+def clean_environment() -> dict[str, str]:
+    """The variables of this process without those that could change a run unseen."""
+    kept = ("MESHIUM_BUILD",)  # the folder everything is built in
+    return {key: value for key, value in os.environ.items() if key in kept or not (key.startswith(_PREFIXES) or key in _NAMES)}
 
-    `environment` is set over the inherited variables, from which everything that could change a run unseen has been removed.
-    """
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(_PREFIXES) and key not in _NAMES}
+
+def launch(job: dict[str, Any], *, folder: Path, log: Path, timeout: float, environment: dict[str, str]) -> int:
+    """Runs `job` (see `_main`) with the variables `environment`, output to `log`; returns its exit status, `TIMED_OUT` if it had to be killed."""
     file = folder / f"{job['action']}.json"
     file.write_text(json.dumps(job, indent=1))
     root = str(Path(__file__).resolve().parent.parent)
@@ -37,7 +52,7 @@ def launch(job: dict[str, Any], *, folder: Path, log: Path, timeout: float, envi
         process = subprocess.Popen(
             [sys.executable, "-m", "tb.launch", str(file)],
             cwd=root,
-            env=inherited | environment,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

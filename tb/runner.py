@@ -33,8 +33,10 @@ from xml.etree import ElementTree
 
 from hw.common.config import ChipConfig
 
-from .build import BUILD, ROOT, build, locked, tail
-from .launch import TIMED_OUT, launch
+from sim.verilated.toolchain import repository_root
+
+from .build import BUILD, build, locked, tail
+from .launch import TIMED_OUT, clean_environment, launch
 from .registry import Bench
 
 
@@ -146,9 +148,10 @@ def run_tb(
             "plusargs": ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 or 1}"],
         }
         environment = {
+            **clean_environment(),
             "MESHIUM_CONFIG": json.dumps(config.to_dict()),
             "MESHIUM_SCORES": str(folder / "scores.jsonl"),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONPATH": os.pathsep.join([str(repository_root()), *filter(None, [os.environ.get("PYTHONPATH")])]),
             **(env or {}),
         }
         status = launch(job, folder=folder, log=folder / "run.log", timeout=timeout, environment=environment)
@@ -200,7 +203,9 @@ def check_results(folder: Path, *, expected: int, status: int = 0) -> tuple[dict
         raise TestbenchError(f"{len(bad)} of {len(cases)} test(s) failed: {', '.join(bad)}")
     ran = [case for case in cases if case.find("skipped") is None]
     if len(ran) != expected:
-        raise TestbenchError(f"{expected} test(s) must run, not {len(ran)} (and {len(cases) - len(ran)} skipped): {', '.join(c.get('name', '?') for c in ran)}")
+        raise TestbenchError(
+            f"{expected} test(s) must run, not {len(ran)} (and {len(cases) - len(ran)} skipped): {', '.join(c.get('name', '?') for c in ran)}"
+        )
     if status != 0:
         raise TestbenchError(f"the simulation must end with status 0, not {status}, although its tests passed")
     scores = folder / "scores.jsonl"

@@ -32,10 +32,12 @@ from typing import Any
 from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal, Value
 
-from ..build import ROOT, locked, tail
+from sim.verilated.toolchain import build_root
+
+from ..build import locked, tail
 
 #: Everything proofs write is below this folder.
-BUILD = ROOT / "build" / "formal"
+BUILD = build_root() / "formal"
 
 MODES = ("prove", "bmc", "cover")
 
@@ -192,14 +194,20 @@ def _sby(proof: Proof, folder: Path, mode: str, depth: int) -> None:
     environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
     with open(log, "w") as output:
         try:
-            status = subprocess.run(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=proof.timeout).returncode
+            status = subprocess.run(
+                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=proof.timeout
+            ).returncode
         except subprocess.TimeoutExpired:
             raise ProofError(f"{proof.name}: undecided ({mode}) after {proof.timeout} seconds; see {log}") from None
     # The exit status alone is not trusted: sby writes what it found.
     found = folder / mode / "status"
     text = found.read_text().split() if found.exists() else []
     if status != 0 or text[:1] != ["PASS"]:
-        what = {"cover": "a cover cannot be reached", "bmc": "an assertion fails", "prove": "an assertion fails or the induction does not close"}[mode]
+        what = {
+            "cover": "a cover cannot be reached",
+            "bmc": "an assertion fails",
+            "prove": "an assertion fails or the induction does not close",
+        }[mode]
         raise ProofError(f"{proof.name}: {what} (sby {mode}: {' '.join(text) or f'status {status}'}); see {folder}\n{_summary(log)}")
 
 

@@ -78,7 +78,9 @@ class Scoreboard:
         while self._expected and self._observed:
             expected, observed = self._key(self._expected.popleft()), self._key(self._observed.popleft())
             if expected != observed:
-                raise AssertionError(f"{self.name}: item {self.compared} must be {_show(expected)}, not {_show(observed)} (at {get_sim_time('ns')} ns)")
+                raise AssertionError(
+                    f"{self.name}: item {self.compared} must be {_show(expected)}, not {_show(observed)} (at {get_sim_time('ns')} ns)"
+                )
             self.compared += 1
 
     def finish(self) -> None:

@@ -109,7 +109,9 @@ class StreamDriver:
             if not offering:
                 offering = next(self._pattern) and bool(self._queue)
                 port.valid.value = int(offering)
-                port.payload.value = self._queue[0] if offering else int.from_bytes(self._rng.bytes((width + 7) // 8), "little") & ((1 << width) - 1)
+                port.payload.value = (
+                    self._queue[0] if offering else int.from_bytes(self._rng.bytes((width + 7) // 8), "little") & ((1 << width) - 1)
+                )
 
 
 class StreamMonitor:
