@@ -210,7 +210,7 @@ class GoldenChip:
             engine = _Engine(name=name, base=self._pair(engine_register(name, "QUEUE_BASE")), count=self._get(engine_register(name, "QUEUE_COUNT")))
             self._engines[name] = engine
             self._check_queue(engine)
-        while any([self._advance(engine) for engine in self._engines.values()]):
+        while any(self._advance(engine) for engine in self._engines.values()):
             pass
         blocked = [engine for engine in self._engines.values() if not engine.halted and not engine.finished]
         if blocked and self._first_error is None:

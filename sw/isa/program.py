@@ -7,6 +7,7 @@ the contents of the buffers that have any), and the SHA-256 of all before it.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import struct
@@ -87,7 +88,7 @@ class Program:
         spans = [(item.address, item.address + item.size, name) for name, item in self.buffers.items()]
         spans.append((self.queue_base, self.queue_base + self.queue_bytes, "(queues)"))
         spans = sorted(span for span in spans if span[1] > span[0])
-        for (_, end, name), (start, _, other) in zip(spans, spans[1:], strict=False):
+        for (_, end, name), (start, _, other) in itertools.pairwise(spans):
             if start < end:
                 raise ProgramError(f"buffers must not overlap, but {other} at {start:#x} begins before {name} ends at {end:#x}")
 
