@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, memory, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In
 
 from ..common.config import ChipConfig
 from .accumulator import Accumulator

@@ -1,0 +1,159 @@
+"""The tensor engine: loader, streamer, tile and the way to PSUM, wired."""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from ..control.command import EngineState, command_layout
+from ..memory.ports import PsumWrite, SbufPort
+from ..memory.psum import psum_write_latency
+from .interlock import Interlock
+from .loader import Loader
+from .streamer import Streamer
+from .tile import Tile
+from .writeback import Writeback
+
+
+class TensorEngine(wiring.Component):
+    """Executes LoadStationary and MultiplyMoving: moving rows from SBUF, times the stationary block, into PSUM.
+
+    ::
+
+        i_load_stationary --> loader ---(SBUF)---+
+                                |  interlock     v
+        i_multiply_moving --> streamer -(SBUF)-> tile --> writeback --> psum
+                                |                            ^
+                                +---- destination of a row --+
+
+    Both instructions come in program order, one in a cycle at most over the two streams, and are accepted early: each stream takes an instruction
+    while the one before it runs. A block is used while it is still being loaded: its first moving row follows its first stationary row after one cycle.
+
+    Latency: LoadStationary accepted in cycle 0 and its MultiplyMoving in cycle 1, with nothing in the way, row m is written to PSUM in cycle `latency` + m and
+    `done_multiply_moving` of M rows is in cycle `latency` + M. Throughput: a moving row a cycle; consecutive pairs of a LoadStationary of k rows
+    and a MultiplyMoving of M rows take `block_cycles(rows=M, k=k)` cycles each.
+    Reset drops every instruction and row on its way; the stationary block is lost.
+
+    Parameters
+    ----------
+    config : ChipConfig
+        with `rows` at most `cols`.
+
+    Members
+    -------
+    i_load_stationary : In(stream of command_layout("LoadStationary"))
+    i_multiply_moving : In(stream of command_layout("MultiplyMoving"))
+        `swap` is set if a LoadStationary came between it and the MultiplyMoving before.
+    i_start : In(1)
+        Pulse while idle: a job starts, the stationary block of the job before is forgotten.
+    done_load_stationary, done_multiply_moving : Out(1)
+        Pulses, one an instruction, in order: its last row has been read from SBUF; its last row can be read from PSUM.
+    sbuf_stationary : Out(SbufPort)
+        Reads; must accept every request in its cycle.
+    sbuf_moving : Out(SbufPort)
+        Reads; may refuse.
+    psum : Out(PsumWrite)
+    o_state : Out(EngineState)
+        BUSY if a row was requested in this cycle; else MEMORY if SBUF refuses a moving row; else HAZARD if an instruction is held (its turn has not
+        come, or its PSUM row is not written yet); else BUSY while rows are on their way; else IDLE.
+    o_row : Out(1)
+        Pulse: a moving row is requested.
+    o_lanes : Out(range(rows + 1))
+        With `o_row`: k, how many lanes take part.
+
+    Raises
+    ------
+    ValueError
+        if `config.rows` is above `config.cols`.
+    """
+
+    def __init__(self, *, config: ChipConfig) -> None:
+        self._config = config
+        self._loader = Loader(config=config)
+        self._streamer = Streamer(config=config)
+        self._tile = Tile(config=config)
+        super().__init__(
+            {
+                "i_load_stationary": In(stream.Signature(command_layout("LoadStationary"))),
+                "i_multiply_moving": In(stream.Signature(command_layout("MultiplyMoving"))),
+                "i_start": In(1),
+                "done_load_stationary": Out(1),
+                "done_multiply_moving": Out(1),
+                "sbuf_stationary": Out(SbufPort(config)),
+                "sbuf_moving": Out(SbufPort(config)),
+                "psum": Out(PsumWrite(config)),
+                "o_state": Out(EngineState),
+                "o_row": Out(1),
+                "o_lanes": Out(range(config.rows + 1)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from accepting a LoadStationary to writing the first row of its MultiplyMoving into PSUM: 2 from acceptance to the request of the
+        row, then SBUF, the tile and PSUM's adder."""
+        return 2 + self._config.sbuf_latency + self._tile.latency + psum_write_latency(self._config)
+
+    def block_cycles(self, *, rows: int, k: int) -> int:
+        """Cycles that each of many pairs (LoadStationary of `k` rows, MultiplyMoving of `rows` rows) takes: both stream a row a cycle at the
+        same time, and a block begins one cycle before its swap, `Tile.reload_cycles` after the swap before."""
+        return max(rows, k, self._tile.reload_cycles + 1)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.loader = loader = self._loader
+        m.submodules.streamer = streamer = self._streamer
+        m.submodules.tile = tile = self._tile
+        m.submodules.writeback = writeback = Writeback(config=config, delay=config.sbuf_latency + tile.latency)
+        wiring.connect(m, loader.sbuf, wiring.flipped(self.sbuf_stationary))
+        wiring.connect(m, streamer.sbuf, wiring.flipped(self.sbuf_moving))
+        wiring.connect(m, loader.o, tile.i_stationary)
+        wiring.connect(m, streamer.o, tile.i_moving)
+        wiring.connect(m, tile.o, writeback.i)
+        wiring.connect(m, writeback.psum, wiring.flipped(self.psum))
+        self._order(m)
+        m.d.comb += [
+            loader.i_start.eq(self.i_start),
+            streamer.i_start.eq(self.i_start),
+            streamer.i_lanes.eq(loader.o_lanes),
+            writeback.i_row.eq(streamer.o_row),
+            writeback.i_destination.eq(streamer.o_destination),
+            self.done_load_stationary.eq(loader.done),
+            self.done_multiply_moving.eq(writeback.done),
+            self.o_row.eq(streamer.o_row),
+            self.o_lanes.eq(streamer.o_lanes),
+        ]
+        with m.If(loader.o_issued | streamer.o_row):
+            m.d.comb += self.o_state.eq(EngineState.BUSY)
+        with m.Elif(streamer.o_refused):
+            m.d.comb += self.o_state.eq(EngineState.MEMORY)
+        with m.Elif(loader.o_waiting | streamer.o_hazard):
+            m.d.comb += self.o_state.eq(EngineState.HAZARD)
+        with m.Elif(loader.o_flight | writeback.o_flight):
+            m.d.comb += self.o_state.eq(EngineState.BUSY)
+        return m
+
+    def _order(self, m: Module) -> None:
+        """Gives each instruction its turn on the way in and lets it begin when the turn has come."""
+        loader, streamer = self._loader, self._streamer
+        m.submodules.interlock = interlock = Interlock(reload_cycles=self._tile.reload_cycles)
+        turns = {"load_stationary": (loader, interlock.o_load_turn), "multiply_moving": (streamer, interlock.o_swap_turn)}
+        for name, (part, turn) in turns.items():
+            command = getattr(self, f"i_{name}")
+            m.d.comb += [part.i.valid.eq(command.valid), command.ready.eq(part.i.ready), part.i.payload.turn.eq(turn)]
+            m.d.comb += [part.i.payload[key].eq(command.payload[key]) for key, _ in command.payload.shape()]
+        moving = self.i_multiply_moving
+        m.d.comb += [
+            interlock.i_start.eq(self.i_start),
+            interlock.i_load_accepted.eq(loader.i.valid & loader.i.ready),
+            interlock.i_swap_accepted.eq(moving.valid & moving.ready & moving.payload.swap),
+            interlock.i_load_begun.eq(loader.o_begun),
+            interlock.i_swap_begun.eq(streamer.o_swapped),
+            interlock.i_load_turn.eq(loader.o_turn),
+            interlock.i_swap_turn.eq(streamer.o_turn),
+            loader.i_may_load.eq(interlock.o_may_load),
+            streamer.i_may_swap.eq(interlock.o_may_swap),
+        ]

@@ -1,0 +1,169 @@
+"""The streamer: reads moving rows from SBUF and gives them to the array, a row a cycle."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from ..memory.ports import SbufPort
+from ..memory.psum import psum_write_latency
+from .loader import check_rows
+from .operand import delay_line, is_float_code, operand_layout, operands
+from .rows import TURN_BITS, RowWalker, row_command_layout
+
+
+class MovingRow(wiring.Signature):
+    """A moving row on its way into the array, seen from the streamer: a pulse. Lane r takes part if bit r of `lanes` is set."""
+
+    def __init__(self, config: ChipConfig) -> None:
+        super().__init__(
+            {
+                "valid": Out(1),
+                "swap": Out(1),
+                "is_float": Out(1),
+                "lanes": Out(config.rows),
+                "data": Out(operand_layout(config, config.rows)),
+            }
+        )
+
+
+def destination_layout(config: ChipConfig) -> data.StructLayout:
+    """Where in PSUM a row goes, and whether it is the last of its instruction."""
+    return data.StructLayout({"bank": config.psum_bank_width, "row": config.psum_row_width, "accumulate": 1, "last": 1})
+
+
+class Streamer(wiring.Component):
+    """Executes MultiplyMoving: its rows, one a cycle, each to the next PSUM row.
+
+    A row is held while (HAZARD) it swaps and its block has not begun to load (`i_may_swap`), or it accumulates and a row for the same place in PSUM was
+    requested at most `psum_write_latency` cycles ago, so that its sum is not yet readable; and (MEMORY) while SBUF refuses.
+
+    Latency: the first row is requested in the cycle after the command's transfer at `i`; a row is at `o` `sbuf_latency` cycles after its request.
+    Throughput: a row a cycle, commands follow each other without a bubble. Reset drops commands and rows on their way.
+
+    Parameters
+    ----------
+    config : ChipConfig
+        with `rows` at most `cols`.
+
+    Members
+    -------
+    i : In(stream of the MultiplyMoving command and its turn)
+        The sizes multiply to 1..psum_rows.
+    sbuf : Out(SbufPort)
+    o : Out(MovingRow)
+    o_turn : Out(TURN_BITS)
+        Turn of the command that would begin.
+    i_may_swap : In(1)
+        The command may begin if it swaps (`Interlock.o_may_swap`).
+    o_swapped : Out(1)
+        Pulse: the first row of a command that swaps is requested.
+    i_lanes : In(range(rows + 1))
+        k of the block that a swap makes the active one.
+    i_start : In(1)
+        A job starts: no block is active.
+    o_row : Out(1)
+        Pulse: a row is requested from SBUF.
+    o_lanes : Out(range(rows + 1))
+        With `o_row`: how many lanes take part.
+    o_destination : Out(destination_layout)
+        With `o_row`: where it goes.
+    o_hazard, o_refused : Out(1)
+        A row is held by the engine, or by SBUF.
+
+    Raises
+    ------
+    ValueError
+        if `config.rows` is above `config.cols`.
+    """
+
+    def __init__(self, *, config: ChipConfig) -> None:
+        check_rows(config)
+        self._config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(row_command_layout("MultiplyMoving"))),
+                "sbuf": Out(SbufPort(config)),
+                "o": Out(MovingRow(config)),
+                "o_turn": Out(TURN_BITS),
+                "i_may_swap": In(1),
+                "o_swapped": Out(1),
+                "i_lanes": In(range(config.rows + 1)),
+                "i_start": In(1),
+                "o_row": Out(1),
+                "o_lanes": Out(range(config.rows + 1)),
+                "o_destination": Out(destination_layout(config)),
+                "o_hazard": Out(1),
+                "o_refused": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.walker = walker = RowWalker(config=config, instruction="MultiplyMoving", limit=config.psum_rows)
+        wiring.connect(m, wiring.flipped(self.i), walker.i)
+        step, request = walker.o.payload, self.sbuf.request
+        swaps, held, in_flight = Signal(), Signal(), Signal()
+        m.d.comb += [
+            swaps.eq(step.first & step.command.swap),
+            held.eq((swaps & ~self.i_may_swap) | (step.command.accumulate & in_flight)),
+            self.o_turn.eq(step.command.turn),
+            request.valid.eq(walker.o.valid & ~held),
+            request.payload.address.eq(step.address),
+            walker.o.ready.eq(request.ready & ~held),
+            self.o_hazard.eq(walker.o.valid & held),
+            self.o_refused.eq(request.valid & ~request.ready),
+            self.o_row.eq(request.valid & request.ready),
+            self.o_swapped.eq(self.o_row & swaps),
+        ]
+        self._choose_destination(m, step)
+        m.d.comb += in_flight.eq(self._is_in_flight(m))
+
+        active = Signal.like(self.o_lanes)
+        m.d.comb += self.o_lanes.eq(Mux(swaps, self.i_lanes, active))
+        with m.If(self.o_row):
+            m.d.sync += active.eq(self.o_lanes)
+        with m.If(self.i_start):
+            m.d.sync += active.eq(0)
+
+        asked: dict[str, Value] = {
+            "asked": self.o_row,
+            "swap": swaps,
+            "is_float": is_float_code(step.command.dtype),
+            "lanes": Cat(self.o_lanes > lane for lane in range(config.rows)),
+        }
+        here = delay_line(m, asked, config.sbuf_latency, valid="asked", name="flight")
+        m.d.comb += [
+            self.o.valid.eq(here["asked"]),
+            self.o.swap.eq(here["swap"]),
+            self.o.is_float.eq(here["is_float"]),
+            self.o.lanes.eq(here["lanes"]),
+            Value.cast(self.o.data).eq(operands(config, config.rows, self.sbuf.response.data, here["is_float"])),
+        ]
+        return m
+
+    def _choose_destination(self, m: Module, step: Any) -> None:
+        """The command's PSUM row for its first row, then the next one for each row."""
+        following = Signal.like(self.o_destination.row)
+        m.d.comb += [
+            self.o_destination.bank.eq(step.command.psum_bank),
+            self.o_destination.row.eq(Mux(step.first, step.command.psum_row, following)),
+            self.o_destination.accumulate.eq(step.command.accumulate),
+            self.o_destination.last.eq(step.last),
+        ]
+        with m.If(self.o_row):
+            m.d.sync += following.eq(self.o_destination.row + 1)
+
+    def _is_in_flight(self, m: Module) -> Value:
+        """Whether a row for the same place was requested so recently that PSUM would still read the old one. Every row takes equally long
+        from request to PSUM, so distances there are distances here."""
+        place = Cat(self.o_destination.bank, self.o_destination.row)
+        values: dict[str, Value] = {"recent": self.o_row, "place": place}
+        matches: list[Value] = []
+        for age in range(psum_write_latency(self._config)):
+            values = dict(delay_line(m, values, 1, valid="recent", name=f"age{age}"))
+            matches.append(values["recent"] & (values["place"] == place))
+        return Cat(matches).any()
