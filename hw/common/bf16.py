@@ -47,7 +47,7 @@ def _multiply(m: Module, registered: bool, a: Signal, b: Signal, skip: Signal) -
         m, registered, "multiplied",
         sign=(a[15] ^ b[15]) | skip,
         zero=zero | skip,
-        special=special & ~skip,
+        special=special,
         nan=nan & ~skip,
         exponent=(a[7:15] + b[7:15])[:9],
         significand=(Cat(a[:7], C(1, 1)) * Cat(b[:7], C(1, 1)))[:16],
@@ -64,7 +64,8 @@ def _pack(m: Module, now: dict[str, Signal]) -> Value:
     infinite = now["special"] | (exponent >= 255 + 127)
     flushed = now["zero"] | (exponent <= 127)
     finite = Cat(fraction, (exponent - 127)[:8])
-    magnitude = Mux(infinite, C(0xFF << 23, 31), Mux(flushed, C(0, 31), finite))
+    # Zero comes first: with `skip` the operands may be anything.
+    magnitude = Mux(flushed, C(0, 31), Mux(infinite, C(0xFF << 23, 31), finite))
     return Mux(now["nan"], C(CANONICAL_NAN, 32), Cat(magnitude, now["sign"]))
 
 

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Unit tests of hw.tensor.tile: every row on its exact cycle, at both extremes of the swap contract."""
 
 from dataclasses import replace
