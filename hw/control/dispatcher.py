@@ -1,0 +1,118 @@
+"""Takes an instruction's semaphores and hands it to its engine."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.isa import Cause, instructions_of
+from .command import command_layout
+from .completion import posts_layout
+from .decode import ADDRESS_WIDTH, CAUSE_WIDTH, INDEX_WIDTH, Decoder, channels, checked_layout, field_value, snake
+from .semaphores import SemaphoreWait
+
+
+class Dispatcher(wiring.Component):
+    """Issues checked instructions in order: wait0, then wait1, then the command, its posts being put aside in the same cycle.
+
+    Latency: a command is offered in the cycle its instruction arrives if it has no waits, else in the cycle after its last wait was
+    served. Throughput: one instruction a cycle without waits. An instruction with a cause is never issued: `o_failed` shows it for as long
+    as it is at the head. A command or wait once offered stays until taken, unless `i_run` falls. Reset starts over at index 0.
+
+    Parameters
+    ----------
+    engine : str
+
+    Members
+    -------
+    i : In(stream of checked_layout)
+    i_run : In(1)
+        Nothing is waited for or issued while low.
+    wait : Out(SemaphoreWait)
+    o_NAME : Out(stream of command_layout(NAME)), for each instruction of the engine
+    posts_NAME : Out(stream of posts_layout)
+        Transfers in exactly the cycles `o_NAME` does; the command is only offered while its `ready` is high, which must not fall without a
+        transfer.
+    o_failed : Out(1)
+        The next instruction has a cause: `o_cause`, `o_address`.
+    o_index : Out(32)
+        Index of the next instruction.
+    o_idle : Out(1)
+        No checked instruction is here.
+
+    Raises
+    ------
+    ValueError
+        if there is no such engine.
+    """
+
+    def __init__(self, *, engine: str) -> None:
+        channels(engine)
+        self._engine = engine
+        members: dict[str, Any] = {
+            "i": In(stream.Signature(checked_layout(engine))),
+            "i_run": In(1),
+            "wait": Out(SemaphoreWait()),
+            "o_failed": Out(1),
+            "o_cause": Out(CAUSE_WIDTH),
+            "o_address": Out(ADDRESS_WIDTH),
+            "o_index": Out(INDEX_WIDTH),
+            "o_idle": Out(1),
+        }
+        for item in instructions_of(engine):
+            members[f"o_{snake(item.name)}"] = Out(stream.Signature(command_layout(item.name)))
+            members[f"posts_{snake(item.name)}"] = Out(stream.Signature(posts_layout()))
+        super().__init__(members)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        decoder = Decoder(self._engine, self.i.payload.word)
+        good, issue = Signal(), Signal()
+        served, wanted = Signal(2), Signal(2)
+        m.d.comb += [
+            self.o_idle.eq(~self.i.valid),
+            self.o_cause.eq(self.i.payload.cause),
+            self.o_address.eq(self.i.payload.word),
+            self.o_failed.eq(self.i.valid & (self.o_cause != Cause.NONE)),
+            good.eq(self.i_run & self.i.valid & (self.o_cause == Cause.NONE)),
+            wanted.eq(Cat(decoder.header(f"wait{slot}_count") != 0 for slot in range(2)) & ~served),
+            self.wait.valid.eq(good & wanted.any()),
+            self.wait.semaphore.eq(Mux(wanted[0], decoder.header("wait0_semaphore"), decoder.header("wait1_semaphore"))),
+            self.wait.count.eq(Mux(wanted[0], decoder.header("wait0_count"), decoder.header("wait1_count"))),
+            self.i.ready.eq(issue),
+        ]
+        with m.If(self.wait.valid & self.wait.ready):
+            m.d.sync += served.eq(Mux(wanted[0], 0b01, 0b11))
+        with m.If(issue):
+            m.d.sync += [served.eq(0), self.o_index.eq(self.o_index + 1)]
+        taken = []
+        for item in decoder.instructions:
+            command, posts = getattr(self, f"o_{snake(item.name)}"), getattr(self, f"posts_{snake(item.name)}")
+            transfer = command.valid & command.ready
+            m.d.comb += [
+                command.valid.eq(good & ~wanted.any() & decoder.is_a(item) & posts.ready),
+                posts.valid.eq(transfer),
+                posts.payload.index.eq(self.o_index),
+            ]
+            m.d.comb += [command.payload[part.name].eq(field_value(decoder.word, part)) for part in item.fields]
+            for name in ("post0", "post1"):
+                m.d.comb += [
+                    posts.payload[name].semaphore.eq(decoder.header(f"{name}_semaphore")),
+                    posts.payload[name].count.eq(decoder.header(f"{name}_count")),
+                ]
+            taken.append(transfer)
+        m.d.comb += issue.eq(Cat(taken).any())
+        if self._engine == "tensor":
+            self._swap(m)
+        return m
+
+    def _swap(self, m: Module) -> None:
+        """`swap`: a LoadStationary went out since the last MultiplyMoving."""
+        loaded = Signal()
+        m.d.comb += self.o_multiply_moving.payload.swap.eq(loaded)
+        with m.If(self.o_load_stationary.valid & self.o_load_stationary.ready):
+            m.d.sync += loaded.eq(1)
+        with m.If(self.o_multiply_moving.valid & self.o_multiply_moving.ready):
+            m.d.sync += loaded.eq(0)
+

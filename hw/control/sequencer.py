@@ -1,0 +1,229 @@
+"""An engine's sequencer: fetch, check, wait, dispatch, post; and what it tells the registers about it."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from ..common.isa import Cause, instructions_of
+from ..common.streams import Fifo, connect_streams
+from ..dma.axi import AxiError, ReadPort
+from .checker import Checker
+from .command import EngineState, command_layout
+from .completion import Completion
+from .decode import ADDRESS_WIDTH, CAUSE_WIDTH, INDEX_WIDTH, channels, checked_layout, snake
+from .dispatcher import Dispatcher
+from .fetcher import Fetcher, window_layout
+from .semaphores import POSTS, SemaphorePost, SemaphoreWait
+
+#: Checked instructions that may wait for dispatch.
+CHECKED_DEPTH = 4
+
+
+class TraceState(enum.Enum, shape=3):
+    """What the trace and the counters say of an engine in a cycle."""
+
+    IDLE = 0
+    BUSY = 1
+    MEMORY = 2
+    HAZARD = 3
+    FETCH = 4
+    SEMAPHORE = 5
+    HALTED = 6
+
+
+class Sequencer(wiring.Component):
+    """Runs the instruction queue of one engine.
+
+    ::
+
+        DRAM -> Fetcher -> queue -> Checker -> queue -> Dispatcher -> engine
+                                                 waits |   | posts      | done
+                                                       v   v            v
+                                               semaphores <- Completion
+
+    Errors. A failing instruction halts the engine when everything before it has been dispatched; those complete and post. An error pulse
+    of the engine halts it at the oldest instruction in flight, and no post is made after that cycle. A post that overflows halts it at the
+    instruction it belongs to; its other post is made if it fits, and those already dispatched still complete. Should an older instruction
+    fail after a younger one has been recorded, the older replaces it: what is left at the end does not depend on which was seen first.
+    `i_halt` records its cause, and for DEADLOCK the instruction that waits and its semaphore, for WATCHDOG the oldest in flight or the
+    next to be dispatched, unless the engine has halted or finished.
+
+    Latency: 2 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 4 + D cycles, D
+    as in `Checker`. Throughput: see `Checker`; the queue behind it (`CHECKED_DEPTH`) gives one a cycle in bursts. Reset: as before the
+    first start, that is neither finished nor halted. A start begins afresh in whatever state the sequencer is; the engine must be started
+    with it.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    engine : str
+
+    Members
+    -------
+    i_start : In(1)
+        Pulse; base, count and the window are read with it.
+    i_base : In(64), i_count : In(32)
+        The queue: byte address and number of instructions.
+    i_dram_base, i_dram_size : In(64)
+        The window.
+    fetch : Out(ReadPort), wait : Out(SemaphoreWait), post : array of Out(SemaphorePost)
+    o_NAME : Out(stream of command_layout(NAME)), done_NAME : In(1), for each instruction of the engine
+        A command once offered stays until taken, unless the engine is halted from outside, by its own error, or started anew.
+    engine_state : In(EngineState)
+    i_error : In(AxiError)
+    i_halt : In(1), i_halt_cause : In(5)
+    o_halted, o_finished, o_waiting : Out(1)
+        Stopped by an error; all instructions completed and posted; a wait is being refused in this cycle.
+    o_inflight : Out(1)
+        An instruction is dispatched and not completed, a fetch has not ended, or an engine that reported an error is not idle yet.
+    o_cause : Out(5), o_index : Out(32), o_address : Out(64), o_retired : Out(32)
+        As the registers of these names.
+    o_state : Out(TraceState)
+    o_progress : Out(1)
+        Something moved: a command, a done, a wait or a fetch beat.
+    o_start, o_done : Out(one bit an instruction of the engine)
+        Dispatches and dones of this cycle.
+
+    Raises
+    ------
+    ValueError
+        if there is no such engine.
+    """
+
+    def __init__(self, *, config: ChipConfig, engine: str) -> None:
+        self._channels = channels(engine)
+        self._config = config
+        self._engine = engine
+        members: dict[str, Any] = {
+            "i_start": In(1), "i_base": In(ADDRESS_WIDTH), "i_count": In(INDEX_WIDTH),
+            "i_dram_base": In(ADDRESS_WIDTH), "i_dram_size": In(ADDRESS_WIDTH),
+            "fetch": Out(ReadPort(config)), "wait": Out(SemaphoreWait()), "post": Out(SemaphorePost()).array(POSTS),
+            "engine_state": In(EngineState), "i_error": In(AxiError(config)), "i_halt": In(1), "i_halt_cause": In(CAUSE_WIDTH),
+            "o_halted": Out(1), "o_finished": Out(1), "o_waiting": Out(1), "o_inflight": Out(1),
+            "o_cause": Out(CAUSE_WIDTH), "o_index": Out(INDEX_WIDTH), "o_address": Out(ADDRESS_WIDTH), "o_retired": Out(INDEX_WIDTH),
+            "o_state": Out(TraceState), "o_progress": Out(1),
+            "o_start": Out(len(self._channels)), "o_done": Out(len(self._channels)),
+        }  # fmt: skip
+        for item in instructions_of(engine):
+            members[f"o_{snake(item.name)}"] = Out(stream.Signature(command_layout(item.name)))
+            members[f"done_{snake(item.name)}"] = In(1)
+        super().__init__(members)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        config, engine = self._config, self._engine
+        started, broken = Signal(), Signal()
+        count = Signal(INDEX_WIDTH)
+        restarted = ResetInserter(self.i_start)
+        m.submodules.fetcher = fetcher = Fetcher(config=config, engine=engine)
+        m.submodules.checker = checker = restarted(Checker(config=config, engine=engine))
+        m.submodules.checked = checked = restarted(Fifo(shape=checked_layout(engine), depth=CHECKED_DEPTH))
+        m.submodules.dispatcher = dispatcher = restarted(Dispatcher(engine=engine))
+        # After an error of the engine nothing in flight will be done.
+        m.submodules.completion = completion = ResetInserter(self.i_start | broken)(Completion(engine=engine))
+        connect_streams(m, fetcher.o, checker.i)
+        connect_streams(m, checker.o, checked.i)
+        connect_streams(m, checked.o, dispatcher.i)
+
+        self._window(m, fetcher, checker)
+        self._engine_side(m, dispatcher, completion)
+        self._record(m, started, broken, dispatcher, completion)
+        with m.If(completion.o_retire):
+            m.d.sync += self.o_retired.eq(self.o_retired + 1)
+        with m.If(self.i_start):
+            m.d.sync += [started.eq(1), count.eq(self.i_count), self.o_retired.eq(0)]
+        m.d.comb += [
+            fetcher.i_start.eq(self.i_start),
+            fetcher.i_base.eq(self.i_base),
+            fetcher.i_count.eq(self.i_count),
+            fetcher.i_halt.eq(self.o_halted),
+            dispatcher.i_run.eq(started & ~self.o_halted),
+            self.o_finished.eq(started & ~self.o_halted & (self.o_retired == count)),
+            self.o_waiting.eq(self.wait.valid & ~self.wait.ready),
+            self.o_inflight.eq(completion.o_inflight | fetcher.o_busy | (broken & (self.engine_state != EngineState.IDLE))),
+            self.o_progress.eq(
+                self.o_start.any() | self.o_done.any() | (self.wait.valid & self.wait.ready) | (self.fetch.response.valid & self.fetch.response.ready)
+            ),
+        ]
+        starved = dispatcher.o_idle & (dispatcher.o_index != count)
+        self._state(m, started & ~self.o_finished, starved)
+        return m
+
+    def _window(self, m: Module, fetcher: Any, checker: Any) -> None:
+        """The window at the start, cut to what the address bus reaches."""
+        window = Signal(window_layout(self._config))
+        reach = 1 << self._config.axi_address_width
+
+        def cut(address: Value) -> Value:
+            return Mux(address > reach, reach, address)
+
+        with m.If(self.i_start):
+            m.d.sync += [window.low.eq(cut(self.i_dram_base)), window.high.eq(cut(self.i_dram_base + self.i_dram_size))]
+        m.d.comb += [fetcher.i_window.eq(window), checker.i_window.eq(window)]
+
+    def _engine_side(self, m: Module, dispatcher: Any, completion: Any) -> None:
+        """Commands out, dones in, semaphores, fetch port."""
+        fetch = m.submodules.fetcher.fetch
+        connect_streams(m, fetch.request, self.fetch.request)
+        connect_streams(m, self.fetch.response, fetch.response)
+        m.d.comb += [
+            self.wait.valid.eq(dispatcher.wait.valid),
+            self.wait.semaphore.eq(dispatcher.wait.semaphore),
+            self.wait.count.eq(dispatcher.wait.count),
+            dispatcher.wait.ready.eq(self.wait.ready),
+        ]
+        for outer, inner in zip(self.post, completion.post, strict=True):
+            m.d.comb += [
+                outer.valid.eq(inner.valid), outer.semaphore.eq(inner.semaphore), outer.count.eq(inner.count), inner.overflow.eq(outer.overflow),
+            ]  # fmt: skip
+        starts, dones = [], []
+        for name in self._channels:
+            command, done = getattr(self, f"o_{name}"), getattr(self, f"done_{name}")
+            connect_streams(m, getattr(dispatcher, f"o_{name}"), command)
+            connect_streams(m, getattr(dispatcher, f"posts_{name}"), getattr(completion, f"i_{name}"))
+            m.d.comb += getattr(completion, f"done_{name}").eq(done)
+            starts.append(command.valid & command.ready)
+            dones.append(done)
+        m.d.comb += [self.o_start.eq(Cat(starts)), self.o_done.eq(Cat(dones))]
+
+    def _record(self, m: Module, started: Value, broken: Signal, dispatcher: Any, completion: Any) -> None:
+        """CAUSE, INDEX and ADDRESS: of the oldest instruction that failed. Later assignments win."""
+
+        def halt(cause: Any, index: Value, address: Any) -> None:
+            m.d.sync += [self.o_halted.eq(1), self.o_cause.eq(cause), self.o_index.eq(index), self.o_address.eq(address)]
+
+        def is_oldest(index: Value) -> Value:
+            return ~self.o_halted | (index < self.o_index)
+
+        # An engine with AXI has one kind of instruction, which retires in order.
+        failing = Signal(INDEX_WIDTH)
+        m.d.comb += failing.eq(self.o_retired + completion.o_retire)
+        with m.If(dispatcher.o_failed & ~self.o_halted):
+            halt(dispatcher.o_cause, dispatcher.o_index, dispatcher.o_address)
+        with m.If(self.i_error.valid & started & is_oldest(failing)):
+            halt(self.i_error.cause, failing, self.i_error.address)
+        with m.If(self.i_error.valid):
+            m.d.sync += broken.eq(1)
+        with m.If(completion.o_overflow & is_oldest(completion.o_index)):
+            halt(Cause.SEMAPHORE_OVERFLOW, completion.o_index, completion.o_semaphore)
+        with m.If(self.i_halt & started & ~self.o_halted & ~self.o_finished):
+            deadlock = self.i_halt_cause == Cause.DEADLOCK
+            here = Mux(completion.o_inflight & ~deadlock, completion.o_oldest, dispatcher.o_index)
+            halt(self.i_halt_cause, here, Mux(deadlock, self.wait.semaphore, 0))
+        with m.If(self.i_start):
+            m.d.sync += [self.o_halted.eq(0), self.o_cause.eq(Cause.NONE), self.o_index.eq(0), self.o_address.eq(0), broken.eq(0)]
+
+    def _state(self, m: Module, running: Value, starved: Value) -> None:
+        with m.If(self.o_halted):
+            m.d.comb += self.o_state.eq(TraceState.HALTED)
+        with m.Elif(running):
+            with m.If(self.engine_state != EngineState.IDLE):
+                # The codes of the working states are the engine's own.
+                m.d.comb += Value.cast(self.o_state).eq(Value.cast(self.engine_state))
+            with m.Elif(self.o_waiting):
+                m.d.comb += self.o_state.eq(TraceState.SEMAPHORE)
+            with m.Elif(starved):
+                m.d.comb += self.o_state.eq(TraceState.FETCH)
