@@ -11,8 +11,19 @@ from ..common.config import ChipConfig
 #: Bytes no burst may cross (IHI 0022, A3.4.1).
 PAGE_BYTES = 4096
 
+#: Most beats of an INCR burst (IHI 0022, A3.4.1).
+AXI_BEATS = 256
+
+#: Bits of a transaction ID: 0 is the DMA, 1 + engine index a fetcher.
+ID_WIDTH = 3
+
 #: Response codes (IHI 0022, A3.4.4): OKAY, EXOKAY; the codes with bit 1 set, SLVERR and DECERR, are errors.
 RESP_WIDTH = 2
+
+
+def burst_limit(config: ChipConfig) -> int:
+    """Beats of the longest burst the DMA issues: a power of two."""
+    return min(AXI_BEATS, config.dma_burst_lines, PAGE_BYTES // config.line_bytes)
 
 
 class BurstRequest(data.StructLayout):
@@ -55,6 +66,29 @@ class WritePort(wiring.Signature):
                 "data": Out(stream.Signature(WriteBeat(config))),
                 "response": In(stream.Signature(RESP_WIDTH)),
             }
+        )
+
+
+class TaggedRequest(data.StructLayout):
+    """Payload of the shared read address channel: a `BurstRequest` with its `id`."""
+
+    def __init__(self, config: ChipConfig) -> None:
+        super().__init__({"id": ID_WIDTH, "address": config.axi_address_width, "length": 8})
+
+
+class TaggedBeat(data.StructLayout):
+    """Payload of the shared read data channel: a `ReadBeat` with its `id`."""
+
+    def __init__(self, config: ChipConfig) -> None:
+        super().__init__({"id": ID_WIDTH, "data": config.axi_data_width, "resp": RESP_WIDTH, "last": 1})
+
+
+class ReadBus(wiring.Signature):
+    """All readers of DRAM together, seen from the readers' side: requests and beats that carry an ID."""
+
+    def __init__(self, config: ChipConfig) -> None:
+        super().__init__(
+            {"request": Out(stream.Signature(TaggedRequest(config))), "response": In(stream.Signature(TaggedBeat(config)))}
         )
 
 

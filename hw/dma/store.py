@@ -1,0 +1,155 @@
+"""The store DMA: copies lines from SBUF to DRAM."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, ResetInserter, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from ..common.isa import Cause
+from ..common.streams import Fifo
+from ..control.command import EngineState, command_layout
+from ..memory.ports import SbufPort
+from .axi import AxiError, WritePort, burst_limit
+from .readahead import ReadAhead
+from .tracker import BurstTracker
+from .walk import DmaWalk
+
+
+class StoreDma(wiring.Component):
+    """Executes `Store` instructions: reads lines from SBUF ahead into a buffer and writes them to DRAM in bursts.
+
+    A burst's address is raised only when all its data is in the buffer, so once on the bus it is delivered without waiting for SBUF. SBUF's
+    answers cannot be refused: a line is asked for only when a place in the buffer is left for it. Address and data are raised
+    independently of each other's ready, as AXI demands.
+
+    Latency: `sbuf.request` two cycles after the command's transfer; `axi.request` and the first beat of `axi.data` two cycles after the
+    last line of the burst came from SBUF; `done_store` in the cycle after the last response. Throughput: one line a cycle and, for
+    single-beat bursts, one address request a cycle, instructions following each other without a gap.
+
+    Errors: on an error response `error` pulses once in the cycle after it, with the burst's first address; the instructions taken so far
+    are dropped without `done_store`, but bursts whose address was raised before are completed. A read that SBUF has not accepted yet is
+    still made and dropped. No command is taken until `i_start`. `o_state` is IDLE only when nothing is in flight.
+
+    Reset drops everything, bursts in flight included: the bus must be reset with it.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Members
+    -------
+    i_store : In(stream of command_layout("Store"))
+    i_start : In(1)
+        Start of a job: an engine stopped by an error takes commands again.
+    done_store : Out(1)
+        One pulse an instruction, in order.
+    error : Out(AxiError)
+        WRITE_ERROR and the burst's address.
+    axi : Out(WritePort)
+    sbuf : Out(SbufPort)
+        Reads only.
+    o_state : Out(EngineState)
+        BUSY when a line is read or a beat taken in this cycle, MEMORY when an instruction waits for DRAM or SBUF.
+    """
+
+    def __init__(self, *, config: ChipConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "i_store": In(stream.Signature(command_layout("Store"))),
+                "i_start": In(1),
+                "done_store": Out(1),
+                "error": Out(AxiError(config)),
+                "axi": Out(WritePort(config)),
+                "sbuf": Out(SbufPort(config)),
+                "o_state": Out(EngineState),
+            }
+        )
+
+    @property
+    def buffer_lines(self) -> int:
+        """Lines of the buffer: the longest burst, and what comes from SBUF while its address is raised and its first beat leaves."""
+        return burst_limit(self._config) + self._config.sbuf_latency + 8
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        config, answer = self._config, self.axi.response
+        walk, ahead = DmaWalk(config=config, name="Store"), ReadAhead(config=config, depth=self.buffer_lines)
+        m.submodules.tracker = tracker = BurstTracker(config=config)
+        wiring.connect(m, tracker.request, wiring.flipped(self.axi.request))
+        wiring.connect(m, ahead.sbuf, wiring.flipped(self.sbuf))
+
+        is_halted, is_draining, fault, clear = Signal(), Signal(), Signal(), Signal()
+        # What was taken before an error is dropped once bus and SBUF are quiet; until then the gates are closed.
+        m.submodules.walk = ResetInserter(clear)(walk)
+        m.submodules.ahead = ResetInserter(clear)(ahead)
+        m.d.comb += [
+            walk.i.payload.eq(self.i_store.payload),
+            walk.i.valid.eq(self.i_store.valid & ~is_halted & ~is_draining),
+            self.i_store.ready.eq(walk.i.ready & ~is_halted & ~is_draining),
+            ahead.i.valid.eq(walk.lines.valid),
+            ahead.i.payload.eq(walk.lines.payload.address),
+            walk.lines.ready.eq(ahead.i.ready),
+            ahead.stop.eq(is_draining),
+        ]
+        claimed = self._claim(m, walk, tracker, ahead, clear, is_draining)
+        sent, is_sending = self._send(m, tracker, ahead, claimed)
+
+        is_read, is_active = Signal(), Signal()
+        m.d.comb += [
+            answer.ready.eq(tracker.oldest.valid),
+            tracker.oldest.ready.eq(answer.valid),
+            fault.eq(answer.valid & answer.ready & answer.payload[1] & ~is_draining),
+            clear.eq(is_draining & ~tracker.oldest.valid & ~is_sending & ~ahead.busy),
+            self.error.cause.eq(Cause.WRITE_ERROR),
+            is_read.eq(self.sbuf.request.valid & self.sbuf.request.ready),
+            is_active.eq(walk.busy | tracker.oldest.valid | is_draining),
+            self.o_state.eq(Mux(is_read | sent, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE))),
+        ]
+        m.d.sync += [
+            self.done_store.eq(answer.valid & answer.ready & tracker.oldest.payload.last & ~fault & ~is_draining),
+            self.error.valid.eq(fault),
+            is_halted.eq((is_halted | fault) & ~(self.i_start & ~fault)),
+            is_draining.eq((is_draining | fault) & ~clear),
+        ]
+        with m.If(fault):
+            m.d.sync += self.error.address.eq(tracker.oldest.payload.address)
+        return m
+
+    def _claim(self, m: Module, walk: DmaWalk, tracker: BurstTracker, ahead: ReadAhead, clear: Signal, is_draining: Signal) -> Signal:
+        """Hands a burst to the tracker once all its lines are in the buffer; high in the cycle in which it does."""
+        unclaimed = Signal(range(self.buffer_lines + 1))
+        is_whole, claimed = Signal(), Signal()
+        m.d.comb += [
+            is_whole.eq((unclaimed > walk.bursts.payload.length) & ~is_draining),
+            tracker.i.payload.eq(walk.bursts.payload),
+            tracker.i.valid.eq(walk.bursts.valid & is_whole),
+            walk.bursts.ready.eq(tracker.i.ready & is_whole),
+            claimed.eq(tracker.i.valid & tracker.i.ready),
+        ]
+        m.d.sync += unclaimed.eq(unclaimed + ahead.arrived - Mux(claimed, walk.bursts.payload.length + 1, 0))
+        with m.If(clear):
+            m.d.sync += unclaimed.eq(0)
+        return claimed
+
+    def _send(self, m: Module, tracker: BurstTracker, ahead: ReadAhead, claimed: Signal) -> tuple[Signal, Signal]:
+        """Sends the beats of the claimed bursts, marking the last of each: (a beat is taken, beats are left)."""
+        beat = self.axi.data
+        # Never full: every burst in it is also in flight, which the tracker bounds.
+        m.submodules.lengths = lengths = Fifo(shape=8, depth=self._config.dma_outstanding)
+        count, sent = Signal(8), Signal()
+        m.d.comb += [
+            lengths.i.valid.eq(claimed),
+            lengths.i.payload.eq(tracker.i.payload.length),
+            lengths.o.ready.eq(sent & beat.payload.last),
+            beat.valid.eq(lengths.o.valid & ahead.o.valid),
+            beat.payload.data.eq(ahead.o.payload),
+            beat.payload.last.eq(count == lengths.o.payload),
+            ahead.o.ready.eq(lengths.o.valid & beat.ready),
+            sent.eq(beat.valid & beat.ready),
+        ]
+        with m.If(sent):
+            m.d.sync += count.eq(Mux(beat.payload.last, 0, count + 1))
+        return sent, lengths.o.valid

@@ -1,0 +1,100 @@
+"""The front of a DMA engine: one command becomes a DRAM pattern for the burst splitter and an SBUF pattern for a line walker."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from ..common.isa import AP_STRIDE_BITS, DIMENSIONS, DMA_SIZE_BITS
+from ..common.streams import Fifo, connect_streams
+from ..control.command import command_layout
+from ..memory.pattern import PatternWalker
+from .bursts import Burst, BurstSplitter, line_shift
+
+
+class DmaWalk(wiring.Component):
+    """Walks a command twice: bursts of DRAM at one side, SBUF lines at the other, in the same order but each at its own pace.
+
+    The bursts of later commands are given while the lines of earlier ones are still walked: `ahead` commands wait before the line walker.
+
+    Latency: the first line is at `lines` two cycles after the command's transfer, the first burst at `bursts` two (`BurstSplitter`).
+    Throughput: one line and one burst a cycle, over consecutive commands too. Reset drops everything.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    name : str
+        "Load" or "Store": the instruction.
+
+    Members
+    -------
+    i : In(stream of command_layout(name))
+    bursts : Out(stream of Burst)
+    lines : Out(stream of {address, last})
+        SBUF line addresses; `last` of the command.
+    busy : Out(1)
+        A line or a burst of a command taken before has not left yet.
+
+    Raises
+    ------
+    ValueError
+        if `name` is not the name of a DMA instruction.
+    """
+
+    def __init__(self, *, config: ChipConfig, name: str) -> None:
+        if name not in ("Load", "Store"):
+            raise ValueError(f"name must be Load or Store, not {name!r}")
+        self._config = config
+        line = data.StructLayout({"address": config.sbuf_address_width, "last": 1})
+        super().__init__(
+            {
+                "i": In(stream.Signature(command_layout(name))),
+                "bursts": Out(stream.Signature(Burst(config))),
+                "lines": Out(stream.Signature(line)),
+                "busy": Out(1),
+            }
+        )
+
+    @property
+    def ahead(self) -> int:
+        """Commands whose bursts may be given while their lines wait behind those of the command being walked."""
+        return max(2, min(8, self._config.dma_outstanding))
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        config, command = self._config, self.i.payload
+        shift = line_shift(config)
+        m.submodules.splitter = splitter = BurstSplitter(config=config)
+        addresses = {"sbuf": (config.sbuf_address_width, AP_STRIDE_BITS)}
+        m.submodules.walker = walker = PatternWalker(size_width=DMA_SIZE_BITS, addresses=addresses)
+        m.submodules.patterns = patterns = Fifo(shape=walker.i.payload.shape(), depth=self.ahead)
+        connect_streams(m, patterns.o, walker.i)
+        connect_streams(m, splitter.o, wiring.flipped(self.bursts))
+
+        # Both sides take the command in the same cycle.
+        m.d.comb += [
+            self.i.ready.eq(splitter.i.ready & patterns.i.ready),
+            splitter.i.valid.eq(self.i.valid & patterns.i.ready),
+            patterns.i.valid.eq(self.i.valid & splitter.i.ready),
+            splitter.i.payload.base.eq(command.dram[shift:]),
+            patterns.i.payload.sbuf.base.eq(command.base),
+        ]
+        for dim in range(DIMENSIONS):
+            m.d.comb += [
+                splitter.i.payload.sizes[dim].eq(command[f"size{dim}"]),
+                splitter.i.payload.strides[dim].eq(command[f"dram_stride{dim}"] >> shift),
+                patterns.i.payload.sizes[dim].eq(command[f"size{dim}"]),
+                patterns.i.payload.sbuf.strides[dim].eq(command[f"stride{dim}"]),
+            ]
+        is_walking = Signal()
+        m.d.comb += [
+            self.lines.valid.eq(walker.o.valid),
+            self.lines.payload.address.eq(walker.o.payload.sbuf),
+            self.lines.payload.last.eq(walker.o.payload.last),
+            walker.o.ready.eq(self.lines.ready),
+            is_walking.eq(walker.o.valid | patterns.o.valid),
+            self.busy.eq(is_walking | splitter.busy),
+        ]
+        return m
