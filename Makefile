@@ -1,5 +1,5 @@
 # Every target sets up .venv first (once, and again when pyproject.toml changes). `make` alone lists the targets.
-# Options: CONFIG=nano|small|base|large  TB=name  SEED=n  WAVES=1  PROOF="names"  TESTS="paths"
+# Options: CONFIG=nano|small|base|large  TB=name  SEED=n  TEST=regex  WAVES=1  PROOF="names"
 
 PYTHON ?= python3
 VENV   := .venv
@@ -35,8 +35,8 @@ lint: $(STAMP) ## style, formatting and types
 format: $(STAMP) ## put the sources into the form lint wants
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-sim: $(STAMP) ## cocotb testbenches: all, or TB=name [CONFIG=name] [SEED=n] [WAVES=1]
-	@$(BIN)/python -m tb $(TB) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED)) $(if $(WAVES),--waves)
+sim: $(STAMP) ## cocotb testbenches: all, or TB=name [CONFIG=name] [SEED=n] [TEST=regex] [WAVES=1]
+	@$(BIN)/python -m tb $(TB) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED)) $(if $(TEST),--only '$(TEST)') $(if $(WAVES),--waves)
 
 wave: $(STAMP) ## waveform of a testbench and a viewer file: TB=name [CONFIG=name] [SEED=n] [TEST=regex]
 	@$(BIN)/python -m tb $(or $(TB),tile) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED)) $(if $(TEST),--only '$(TEST)') --waves --viewer

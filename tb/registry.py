@@ -42,7 +42,9 @@ class Bench:
     module : str
         Import name of the cocotb module.
     ports : dict
-        Signal name -> group name, for the waveform viewer: signals of the top not named here go to the group of their prefix.
+        For the waveform viewer: pattern of signal names at the top (`trace_*`) -> group. The others go to the group of their prefix.
+    decode : dict
+        For the waveform viewer: pattern of signal names -> Enum class (or dict) that names the values, besides `tb.waveview.DECODE`.
     timeout : float
         Seconds of wall clock after which a run is killed and fails.
 
@@ -58,6 +60,7 @@ class Bench:
     configs: tuple[ChipConfig, ...]
     module: str = ""
     ports: dict[str, str] = field(default_factory=dict)
+    decode: dict[str, Any] = field(default_factory=dict)
     timeout: float = 300.0
 
     def __post_init__(self) -> None:

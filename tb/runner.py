@@ -22,6 +22,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -32,7 +33,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 from hw.common.config import ChipConfig
-
 from sim.verilated.toolchain import repository_root
 
 from .build import BUILD, build, locked, tail
@@ -75,7 +75,7 @@ def run_tb(
     waves: bool = False,
     coverage: bool = False,
     env: Mapping[str, str] | None = None,
-    test_filter: str | None = None,
+    only: str | None = None,
     timeout: float = 300.0,
 ) -> Result:
     """Builds `top(config)`, runs the tests of a module on it and checks that all of them ran, passed and compared something.
@@ -91,15 +91,15 @@ def run_tb(
     module : str
         Import name of the cocotb module, `tb.tb_<name>` by default.
     expected : int or None
-        Number of tests that must run; counted in the module by default (with `test_filter`: must be given).
+        Number of tests that must run; counted in the module by default.
     seed : int or None
         Seed of everything random in the run, chosen and printed by default.
     waves, coverage : bool
         Leave `dump.vcd`, `coverage.dat` in the folder of the run.
     env : mapping or None
         More variables for the tests.
-    test_filter : str or None
-        Regular expression: only the tests whose name (`module.test`) matches run.
+    only : str or None
+        Regular expression: only the tests in whose name (`module.test`) it is found run.
     timeout : float
         Seconds of wall clock the simulation may take.
 
@@ -110,18 +110,16 @@ def run_tb(
     BuildError
         if the device does not build.
     ValueError
-        if `expected` is not positive, or missing beside `test_filter`.
+        if `expected` is not positive, or `only` leaves no test.
     """
     module = module or f"tb.tb_{name}"
     if expected is None:
-        if test_filter is not None:
-            raise ValueError(f"expected must be given with test_filter={test_filter!r}: a filter that matches nothing would pass")
-        expected = count_tests(module)
+        expected = count_tests(module, only=only)
     if isinstance(expected, bool) or not isinstance(expected, int) or expected <= 0:
-        raise ValueError(f"expected must be a positive number of tests, not {expected!r} in {module}")
+        raise ValueError(f"expected must be a positive number of tests, not {expected!r} in {module}{f' with {only!r}' if only else ''}")
     if seed is None:
         seed = secrets.randbits(31)
-    replay = f"make sim TB={name} CONFIG={config.name} SEED={seed}"
+    replay = f"make sim TB={name} CONFIG={config.name} SEED={seed}" + (f" TEST='{only}'" if only else "")
     print(f"{name} [{config.name}] {expected} test(s), seed {seed}; replay: {replay}", flush=True)
 
     begin = time.monotonic()
@@ -143,7 +141,7 @@ def run_tb(
             "results_xml": str(folder / "results.xml"),
             "seed": seed,
             "waves": waves,
-            "test_filter": test_filter,
+            "test_filter": only,
             # Registers and memories without an initial value start from this seed.
             "plusargs": ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 or 1}"],
         }
@@ -167,21 +165,21 @@ def run_tb(
 
 def run_bench(bench: Bench, config: ChipConfig, **options: Any) -> Result:
     """`run_tb` of a registered testbench in one of its configurations."""
-    return run_tb(bench.name, top=bench.top, config=config, module=bench.module, timeout=bench.timeout, **options)
+    return run_tb(bench.name, top=bench.top, config=config, module=bench.module, **({"timeout": bench.timeout} | options))
 
 
-def count_tests(module: str) -> int:
+def count_tests(module: str, *, only: str | None = None) -> int:
     """Number of cocotb tests in a module, every parametrisation counted: what the simulator will register when nothing goes wrong."""
     # cocotb has no public way to list tests outside a simulation; these two classes are what its own discovery looks for.
     from cocotb._decorators import Test, TestGenerator
 
-    total = 0
+    tests: list[Test] = []
     for item in vars(importlib.import_module(module)).values():
         if isinstance(item, Test):
-            total += 1
+            tests.append(item)
         elif isinstance(item, TestGenerator):
-            total += len(list(item.generate_tests()))
-    return total
+            tests.extend(item.generate_tests())
+    return sum(re.search(only or "", test.fullname) is not None for test in tests)
 
 
 def check_results(folder: Path, *, expected: int, status: int = 0) -> tuple[dict[str, float], dict[str, int]]:

@@ -174,7 +174,7 @@ class _Held(Elaboratable):
 
 def _convert(spec: Any, *, emit_src: bool) -> str:
     held = _Held(spec)
-    ports = [held.clk]
+    ports: list[Any] = [held.clk]
     if hasattr(spec, "signature"):
         ports += [Value.cast(value) for _, _, value in spec.signature.flatten(spec)]
     return str(rtlil.convert(held, platform="formal", ports=ports, emit_src=emit_src))
@@ -195,7 +195,7 @@ def _sby(proof: Proof, folder: Path, mode: str, depth: int) -> None:
     with open(log, "w") as output:
         try:
             status = subprocess.run(
-                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=proof.timeout
+                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=proof.timeout, check=False
             ).returncode
         except subprocess.TimeoutExpired:
             raise ProofError(f"{proof.name}: undecided ({mode}) after {proof.timeout} seconds; see {log}") from None

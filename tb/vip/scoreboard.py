@@ -97,7 +97,7 @@ class Scoreboard:
             )
         if self._observed:
             raise AssertionError(
-                f"{self.name}: {len(self._observed)} item(s) came that nothing expected, after {self.compared} good ones; the first is {_show(self._observed[0])}"
+                f"{self.name}: {len(self._observed)} item(s) came unexpected, after {self.compared} good ones; the first is {_show(self._observed[0])}"
             )
         if not self.compared:
             raise AssertionError(f"{self.name}: must compare at least one item, not 0")

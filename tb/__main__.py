@@ -1,0 +1,68 @@
+"""`make sim`, `make wave`: runs registered testbenches and prints what each compared; exit status 0 only when all passed."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from sim.verilated.toolchain import ToolError
+
+from .build import BuildError
+from .registry import Bench, benches
+from .runner import Result, TestbenchError, run_bench
+from .waveview import pins_of, write_view
+
+
+def _chosen(names: tuple[str, ...]) -> list[Bench]:
+    registered = benches()
+    for name in names:
+        if name not in registered:
+            raise click.UsageError(f"TB must be one of {', '.join(registered)}, not {name!r}")
+    return [registered[name] for name in names] if names else list(registered.values())
+
+
+def _show(result: Result) -> None:
+    built = f"built in {result.build_seconds:.1f} s" if result.build_seconds else "build found"
+    click.echo(
+        f"  passed: {len(result.tests)} test(s), {sum(result.compared.values())} items compared, {built}, ran {result.run_seconds:.1f} s"
+    )
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--config", help="Only this configuration of each testbench.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Replays a run.")
+@click.option("--only", help="Only the tests in whose name this regular expression is found.")
+@click.option("--waves", is_flag=True, help="Leave a waveform (VCD).")
+@click.option("--viewer", is_flag=True, help="With --waves: leave a viewer file too, and run one configuration only.")
+def main(names: tuple[str, ...], config: str | None, seed: int | None, only: str | None, waves: bool, viewer: bool) -> None:
+    """Runs the testbenches called NAMES, all of them by default."""
+    failures = 0
+    for bench in _chosen(names):
+        try:
+            configs = [bench.config(config)] if config else list(bench.configs)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        for item in configs[:1] if viewer else configs:
+            try:
+                result = run_bench(bench, item, seed=seed, only=only, waves=waves)
+            except ValueError as error:
+                raise click.UsageError(str(error)) from None
+            except (TestbenchError, BuildError, ToolError) as error:
+                failures += 1
+                click.echo(f"  FAILED: {error}", err=True)
+                continue
+            _show(result)
+            if waves:
+                click.echo(f"  waveform: {result.folder / 'dump.vcd'}")
+            if viewer:
+                vcd = result.folder / "dump.vcd"
+                gtkw, surfer = write_view(vcd, toplevel=bench.name, pins=pins_of(bench.top(item)), ports=bench.ports, decode=bench.decode)
+                click.echo(f"  look at it with: gtkwave {gtkw}\n               or: surfer {vcd} -c {surfer}")
+    click.echo(f"{failures} run(s) failed" if failures else "every run passed")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
