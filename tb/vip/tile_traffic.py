@@ -132,3 +132,48 @@ def _moving_row(
     schedule.moving[cycle] = MovingBeat(swap=swap, is_float=is_float, lanes=pack(mask.astype(int), 1), data=data)
     taking = np.flatnonzero(mask)
     schedule.expected.append((cycle, is_float, matmul(data[None, taking], stationary[taking], dtype)[0]))
+
+
+@dataclass
+class ArrayStimulus:
+    """The ports of `Array`, a packed word a cycle, and what must be at the bottom: (cycle, column) -> (is_float, word)."""
+
+    moving: list[int]
+    load: list[int]
+    stationary: list[int]
+    partial: list[int]
+    expected: dict[tuple[int, int], tuple[int, int]]
+
+
+def array_stimulus(config: ChipConfig, schedule: TileSchedule, rng: np.random.Generator) -> ArrayStimulus:
+    """A tile's schedule spread over rows and columns as `Array` wants it; garbage wherever nothing is said."""
+    adder, rows, cols = config.adder_stages, config.rows, config.cols
+    width = 8 * config.element_bytes
+    mixed = config.has_float and config.has_int
+    length = schedule.cycles + config.multiplier_stages + rows * adder + cols
+    moving = rng.integers(0, 1 << width, (length, rows))
+    stationary = rng.integers(0, 1 << width, (length, cols))
+    load, swap, lane = (np.zeros((length, rows), dtype=np.int64) for _ in range(3))
+    is_float = np.zeros((length, cols), dtype=np.int64)
+    for cycle, beat in schedule.stationary.items():
+        load[cycle, beat.row] = 1
+        for col in range(cols):
+            stationary[cycle + col, col] = int(beat.data[col]) & ((1 << width) - 1)
+    for cycle, row in schedule.moving.items():
+        for r in range(rows):
+            at, taking = cycle + r * adder, row.lanes >> r & 1
+            lane[at, r], swap[at, r] = taking, row.swap
+            # An integer that does not take part is zero; a float may be anything.
+            moving[at, r] = int(row.data[r]) & ((1 << width) - 1) if taking or row.is_float else 0
+        for col in range(cols):
+            is_float[cycle + config.multiplier_stages + col, col] = row.is_float
+    words = moving | swap << width | (lane << (width + 1) if config.has_float else 0)
+    word_width = width + 1 + int(config.has_float)
+    down = config.multiplier_stages + rows * adder
+    return ArrayStimulus(
+        moving=[pack(words[cycle], word_width) for cycle in range(length)],
+        load=[pack(load[cycle], 1) for cycle in range(length)],
+        stationary=[pack(stationary[cycle], width) for cycle in range(length)],
+        partial=[pack(is_float[cycle] << 32, 33) if mixed else 0 for cycle in range(length)],
+        expected={(cycle + down + col, col): (kind, int(sums[col])) for cycle, kind, sums in schedule.expected for col in range(cols)},
+    )
