@@ -58,7 +58,9 @@ def main(names: tuple[str, ...], config: str | None, seed: int | None, only: str
                 click.echo(f"  waveform: {result.folder / 'dump.vcd'}")
             if viewer:
                 vcd = result.folder / "dump.vcd"
-                gtkw, surfer = write_view(vcd, toplevel=bench.name, pins=pins_of(bench.top(item)), ports=bench.ports, decode=bench.decode)
+                gtkw, surfer = write_view(
+                    vcd, toplevel=bench.name, pins=pins_of(result.verilog, bench.name), ports=bench.ports, decode=bench.decode
+                )
                 click.echo(f"  look at it with: gtkwave {gtkw}\n               or: surfer {vcd} -c {surfer}")
     click.echo(f"{failures} run(s) failed" if failures else "every run passed")
     sys.exit(1 if failures else 0)

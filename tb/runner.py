@@ -51,7 +51,7 @@ class Result:
     """A run in which every test passed.
 
     Members: tests and their wall seconds, items compared by test, seed, configuration, folder of the run (`results.xml`, `run.log`,
-    `scores.jsonl`, `dump.vcd`, `coverage.dat`), seconds to build (0 when found) and to run.
+    `scores.jsonl`, `dump.vcd`, `coverage.dat`), the Verilog that ran, seconds to build (0 when found) and to run.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Result:
     tests: dict[str, float]
     compared: dict[str, int]
     folder: Path
+    verilog: Path
     build_seconds: float
     run_seconds: float
 
@@ -142,7 +143,7 @@ def run_tb(
             "seed": seed,
             "waves": waves,
             "test_filter": only,
-            # Registers and memories without an initial value start from this seed.
+            # What registers and memories hold before reset comes from this seed.
             "plusargs": ["+verilator+rand+reset+2", f"+verilator+seed+{seed % 2**31 or 1}"],
         }
         environment = {
@@ -152,13 +153,19 @@ def run_tb(
             "PYTHONPATH": os.pathsep.join([str(repository_root()), *filter(None, [os.environ.get("PYTHONPATH")])]),
             **(env or {}),
         }
-        status = launch(job, folder=folder, log=folder / "run.log", timeout=timeout, environment=environment)
+        status = launch(
+            job,
+            folder=folder,
+            log=folder / "run.log",
+            timeout=timeout,
+            environment=environment,
+        )
         try:
             tests, compared = check_results(folder, expected=expected, status=status)
         except TestbenchError as error:
             raise TestbenchError(f"{name} [{config.name}]: {error}\nseed {seed}; replay: {replay}\n{tail(folder / 'run.log')}") from None
     return Result(
-        name=name, config=config.name, seed=seed, tests=tests, compared=compared, folder=folder,
+        name=name, config=config.name, seed=seed, tests=tests, compared=compared, folder=folder, verilog=built.folder / f"{built.toplevel}.v",
         build_seconds=build_seconds, run_seconds=time.monotonic() - begin,
     )  # fmt: skip
 

@@ -16,9 +16,18 @@ from typing import Any
 from hw.common.isa import BY_OPCODE, Cause
 from hw.control.command import EngineState
 
+
+def _opcodes() -> dict[int, str]:
+    """The engines share numbers: where two use one, both names."""
+    names: dict[int, list[str]] = {}
+    for (_, opcode), instruction in BY_OPCODE.items():
+        names.setdefault(opcode, []).append(instruction.name)
+    return {opcode: "/".join(several) for opcode, several in names.items()}
+
+
 #: Names of values: pattern of a signal's own name -> value -> text. The first pattern that matches counts.
 DECODE: dict[str, dict[int, str]] = {
-    "*opcode": {opcode: instruction.name for opcode, instruction in BY_OPCODE.items()},
+    "*opcode": _opcodes(),
     "*cause": {int(item.value): item.name for item in Cause},
     "*engine_state": {int(item.value): item.name for item in EngineState},
 }
@@ -86,9 +95,10 @@ def decoder(name: str, decode: Mapping[str, Mapping[int, str]]) -> Mapping[int, 
     return next((table for pattern, table in decode.items() if fnmatch.fnmatchcase(own, pattern)), None)
 
 
-def pins_of(component: Any) -> set[str]:
-    """Names of a component's ports as they are in its Verilog."""
-    return {"__".join(map(str, path)) for path, _, _ in component.signature.flatten(component)}
+def pins_of(verilog: Path, toplevel: str) -> set[str]:
+    """Names of the ports of module `toplevel` in a Verilog file."""
+    match = re.search(rf"^module {re.escape(toplevel)}\(([^)]*)\)", verilog.read_text(), re.MULTILINE)
+    return {name.strip() for name in match.group(1).split(",")} if match else set()
 
 
 def write_view(
