@@ -33,7 +33,7 @@ class Sbuf(wiring.Component):
     Latency: the response of a read comes exactly `sbuf_latency` cycles after its acceptance, rotated so that the addressed line is lowest:
     1: the memory, then bank multiplexer and rotation. 2: a register behind those. 3: another between memory and multiplexer.
     4: another between arbiter and memory. A write is seen by every read accepted in a later cycle, by any port.
-    `stationary`, `moving` and `store` only read (their `write` is ignored); `load` only writes (its `write` is ignored, it gets no response).
+    `write` is looked at for `output` only: `stationary`, `moving` and `store` always read, `load` always writes and gets no response.
 
     Reset drops the responses under way and keeps the contents, which are undefined at power-up.
 

@@ -16,7 +16,8 @@ FLOAT_MODES = (OutputMode.BF16, OutputMode.FP32)
 
 def scales(rng: np.random.Generator, cols: int) -> np.ndarray:
     # The unused bits of a scale word must not matter.
-    return (rng.integers(1 << 16, size=cols) | rng.integers(20, 40, size=cols) << 16 | rng.integers(1 << 10, size=cols) << 22).astype(np.uint32)
+    multiplier, shift, unused = rng.integers(1 << 16, size=cols), rng.integers(20, 40, size=cols), rng.integers(1 << 10, size=cols)
+    return (multiplier | shift << 16 | unused << 22).astype(np.uint32)
 
 
 @pytest.mark.parametrize("mode", INTEGER_MODES)

@@ -1,0 +1,109 @@
+"""The front of the output stage: walks the destination pattern and reads the PSUM rows."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from ..common.isa import AP_SIZE_BITS, AP_STRIDE_BITS, DIMENSIONS, OutputMode
+from ..common.streams import Fifo
+from ..control.command import command_layout
+from ..memory.pattern import PatternWalker
+from ..memory.ports import PsumRead, psum_row_layout
+from .format import FLOAT_MODES, KINDS, RowTag
+
+#: PSUM rows asked for and not yet passed on: enough for full rate with a PSUM read latency of up to 6 cycles.
+ROW_QUEUE = 8
+
+
+class RowFetcher(wiring.Component):
+    """Turns `Evict` instructions into a stream of PSUM rows with their destinations.
+
+    Latency: the first PSUM request is made one cycle after the instruction is taken, a row is at `o` one cycle after its response.
+    Throughput: one row a cycle for PSUM read latencies up to 6; the next instruction is taken in the cycle in which the last row of the one
+    before is asked for, so that instructions follow each other without a bubble. At most `ROW_QUEUE` rows are asked for and not passed
+    on, so a response always has room. Reset drops everything; responses to requests made before it must not arrive after it.
+
+    Parameters
+    ----------
+    config : ChipConfig
+
+    Members
+    -------
+    i : In(stream of Evict)
+    psum : Out(PsumRead)
+    o : Out(stream of {tag: RowTag, data: row})
+    """
+
+    def __init__(self, *, config: ChipConfig) -> None:
+        self._config = config
+        row = data.StructLayout({"tag": RowTag(config), "data": psum_row_layout(config)})
+        super().__init__(
+            {
+                "i": In(stream.Signature(command_layout("Evict"))),
+                "psum": Out(PsumRead(config)),
+                "o": Out(stream.Signature(row)),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.walker = walker = PatternWalker(
+            size_width=AP_SIZE_BITS, addresses={"sbuf": (config.sbuf_address_width, AP_STRIDE_BITS)}
+        )
+        m.submodules.tags = tags = Fifo(shape=RowTag(config), depth=ROW_QUEUE)
+        m.submodules.rows = rows = Fifo(shape=psum_row_layout(config), depth=ROW_QUEUE)
+        command = self.i.payload
+        m.d.comb += [
+            walker.i.valid.eq(self.i.valid),
+            self.i.ready.eq(walker.i.ready),
+            walker.i.payload.sbuf.base.eq(command.base),
+        ]
+        for dim in range(DIMENSIONS):
+            m.d.comb += [
+                walker.i.payload.sizes[dim].eq(command[f"size{dim}"]),
+                walker.i.payload.sbuf.strides[dim].eq(command[f"stride{dim}"]),
+            ]
+        # What is the same for all rows of the instruction, and the running PSUM row.
+        common = Signal(RowTag(config))
+        bank, row = Signal(config.psum_bank_width), Signal(config.psum_row_width)
+        asked = self.psum.request.valid & self.psum.request.ready
+        with m.If(asked):
+            m.d.sync += row.eq(row + 1)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [bank.eq(command.psum_bank), row.eq(command.psum_row)]
+            m.d.sync += [common.bias.eq(command.bias), common.relu.eq(command.relu)]
+            self._decode(m, common)
+
+        reserved = Signal(range(ROW_QUEUE + 1))
+        has_room = reserved != ROW_QUEUE
+        passed = self.o.valid & self.o.ready
+        m.d.sync += reserved.eq(reserved + asked - passed)
+        m.d.comb += [
+            self.psum.request.valid.eq(walker.o.valid & has_room),
+            self.psum.request.payload.bank.eq(bank),
+            self.psum.request.payload.row.eq(row),
+            walker.o.ready.eq(self.psum.request.ready & has_room),
+            tags.i.valid.eq(asked),
+            tags.i.payload.eq(common),
+            tags.i.payload.address.eq(walker.o.payload.sbuf),
+            tags.i.payload.last.eq(walker.o.payload.last),
+            rows.i.valid.eq(self.psum.response.valid),
+            rows.i.payload.eq(self.psum.response.data),
+            self.o.valid.eq(rows.o.valid),
+            self.o.payload.tag.eq(tags.o.payload),
+            self.o.payload.data.eq(rows.o.payload),
+            tags.o.ready.eq(passed),
+            rows.o.ready.eq(self.o.ready),
+        ]
+        return m
+
+    def _decode(self, m: Module, common: Any) -> None:
+        """The kind of the instruction and whether it adds as fp32."""
+        with m.Switch(self.i.payload.mode):
+            for mode in OutputMode:
+                with m.Case(mode.value):
+                    m.d.sync += [common.kind.eq(KINDS[mode]), common.is_float.eq(mode in FLOAT_MODES)]
