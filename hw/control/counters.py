@@ -3,24 +3,12 @@
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import enum, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import ENGINES
-
-
-class TraceState(enum.Enum, shape=3):
-    """What an engine and its sequencer do in this cycle: one code, counted and traced."""
-
-    IDLE = 0
-    BUSY = 1
-    MEMORY = 2
-    HAZARD = 3
-    FETCH = 4
-    SEMAPHORE = 5
-    HALTED = 6
-
+from .sequencer import TraceState
 
 #: The state that each per-engine counter register counts.
 COUNTED: dict[str, TraceState] = {

@@ -5,8 +5,9 @@ from amaranth.sim import Simulator
 
 from hw.common.config import ChipConfig
 from hw.common.isa import ENGINES, Cause
-from hw.control.counters import COUNTED, Counters, TraceState
+from hw.control.counters import COUNTED, Counters
 from hw.control.job import SETTLE_CYCLES, JobControl
+from hw.control.sequencer import TraceState
 
 ALL = (1 << len(ENGINES)) - 1
 
