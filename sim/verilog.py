@@ -4,25 +4,29 @@ Amaranth's own back end emits one Verilog module per *instance*, named after its
 elements become 256 modules, which a C++ build of the simulation pays for 256 times. Here each `wiring.Component` is
 converted on its own, with the ports its signature declares; components whose text comes out equal share one module, named
 after the class (`Fp32Adder` -> `fp32_adder`; a second variant of the class is `fp32_adder_2`). Parents instantiate it.
+Components of one class with equal attributes and members are elaborated once.
 
 A component stays inside its parent's module if it cannot be cut out: it has no signature members (a bare memory), it
-defines a clock domain of its own, or signals that are not in its signature cross its boundary.
+is transformed (`ResetInserter` and the like), it defines a clock domain, or signals outside its signature cross its boundary.
 
-The hierarchy is walked through `amaranth.hdl._ir`, which Amaranth does not promise to keep: the version is pinned in
-`pyproject.toml`, and `tests/flow/test_verilog.py` fails first if a newer one differs.
+For the time of a conversion `Fragment.get` of `amaranth.hdl._ir`, which Amaranth does not promise to keep, is replaced: the
+version is pinned in `pyproject.toml`, and `tests/flow/test_verilog.py` fails first if a newer one differs.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import os
 import re
 from typing import Any
+from unittest import mock
 
 from amaranth.back import rtlil, verilog
-from amaranth.hdl import Elaboratable, Signal, Value
-from amaranth.hdl._ast import SignalSet
+from amaranth.hdl import ClockSignal, Elaboratable, ResetSignal, Shape, Signal, Value
+from amaranth.hdl._ast import SignalDict, SignalSet
 from amaranth.hdl._ir import Design, Fragment, Instance, PortDirection
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 
 __all__ = ["emit", "emit_rtlil", "module_names"]
 
@@ -44,13 +48,28 @@ def _signature_ports(component: Any) -> Ports | None:
     return ports
 
 
-def _component_of(fragment: Fragment) -> wiring.Component | None:
-    """The component a fragment was elaborated from, None for instances, memories and transformed components."""
-    for origin in fragment.origins or ():
-        if isinstance(origin, wiring.Component):
-            return origin
+def _is_plain(value: Any) -> bool:
+    """Whether `repr` tells everything about a value that an `elaborate()` could depend on."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return all(_is_plain(getattr(value, item.name)) for item in dataclasses.fields(value))
+    return value is None or isinstance(value, int | float | str | enum.Enum | Shape | data.Layout)
+
+
+def _identity(component: Any, ports: Ports) -> tuple[Any, ...] | None:
+    """Equal for components that elaborate to equal hardware; None where their attributes do not tell."""
+    state = {
+        name: value
+        for name, value in vars(component).items()
+        if name not in component.signature.members and not name.startswith(("_MustUse__", "_Component__"))
+    }
+    if not all(map(_is_plain, state.values())):
         return None
-    return None
+    members = tuple((name, repr(signal.shape()), signal.init, direction) for name, (signal, direction) in ports.items())
+    return type(component), repr(sorted(state.items())), members
 
 
 def _snake(name: str) -> str:
@@ -59,73 +78,102 @@ def _snake(name: str) -> str:
     return name.strip("_").lower()
 
 
-class _Emitter:
-    """Converts a hierarchy bottom-up; `modules` maps each distinct module text to its name, children first."""
+@dataclasses.dataclass(frozen=True)
+class _Module:
+    """A module that was written: its name, and what its clock and reset ports connect to."""
 
-    def __init__(self, *, top_name: str, initial_values: bool) -> None:
-        self.modules: dict[str, str] = {}
+    name: str
+    clocks: dict[str, Value]
+
+
+class _Crossing(Exception):
+    """Signals outside the signature cross the boundaries of these components: they have to stay inside their parents."""
+
+
+class _Emitter:
+    """Converts a hierarchy, children first. `texts` maps each distinct module text to its name."""
+
+    def __init__(self, *, top_name: str, initial_values: bool, kept_inside: set[Any]) -> None:
+        self.texts: dict[str, str] = {}
         self._names = {top_name}
         self._initial_values = initial_values
+        self._kept_inside = kept_inside
+        self._known: dict[Any, _Module] = {}
+        self._owners: SignalDict = SignalDict()
+        self._get = Fragment.get
 
-    def _name_for(self, component: Any) -> str:
-        base = name = _snake(type(component).__name__)
-        suffix = 1
-        while name in self._names:
-            suffix += 1
-            name = f"{base}_{suffix}"
-        self._names.add(name)
-        return name
+    def top(self, component: Any, ports: Ports, platform: Any) -> str:
+        """RTLIL of the top module; the modules below it are then in `texts`."""
+        with mock.patch.object(Fragment, "get", staticmethod(self._replace)):
+            fragment = self._get(component, platform)
+        text, _ = self._convert(fragment, ports, owner=None)
+        crossing = {owner for owners in self._owners.values() if len(owners) > 1 for owner in owners if owner is not None}
+        if crossing:
+            raise _Crossing(crossing)
+        return text
 
-    def text_of(self, fragment: Fragment, ports: Ports) -> str:
-        """RTLIL of one module whose own name is still `_SELF`, its components already replaced by instances."""
-        design = Design(fragment, [(name, signal, direction) for name, (signal, direction) in ports.items()], hierarchy=(_SELF,))
-        _name_wires(design, SignalSet(signal for signal, _ in ports.values()))
-        text, _ = rtlil.convert_fragment(design, name=_SELF, emit_src=False)
-        return _normalise(text, keep_initial_values=self._initial_values)
+    def _replace(self, obj: Any, platform: Any) -> Fragment:
+        """Stands in for `Fragment.get`: a component becomes an instance of its module."""
+        if not isinstance(obj, wiring.Component):
+            if type(obj).__name__ == "TransformedElaboratable":
+                # A transformer has to reach every statement below it.
+                with mock.patch.object(Fragment, "get", staticmethod(self._get)):
+                    return self._get(obj, platform)
+            return self._get(obj, platform)
+        ports = _signature_ports(obj)
+        if not ports:
+            return self._get(obj, platform)
+        key = _identity(obj, ports)
+        if (key or type(obj)) in self._kept_inside:
+            return self._get(obj, platform)
+        module = self._known.get(key) if key else None
+        if module is None:
+            fragment = self._get(obj, platform)
+            if fragment.domains or isinstance(fragment, Instance):
+                return fragment
+            module = self._module(obj, fragment, ports, key or type(obj))
+            if key:
+                self._known[key] = module
+        obj._MustUse__used = True
+        kinds = {PortDirection.Input: "i", PortDirection.Output: "o"}
+        connections = [("i", name, value) for name, value in module.clocks.items()]
+        connections += [(kinds[direction], name, signal) for name, (signal, direction) in ports.items()]
+        return Instance(module.name, *connections)
 
-    def replace_components(self, design: Design, fragment: Fragment) -> None:
-        """Turns each component below `fragment` that can be cut out into an instance of a module in `modules`."""
-        for index, (child, name, src_loc) in enumerate(fragment.subfragments):
-            if isinstance(child, Instance):
-                continue
-            self.replace_components(design, child)
-            component = _component_of(child)
-            ports = self._cut(design, child, component)
-            if ports is None:
-                continue
-            text = self.text_of(child, ports)
-            if text not in self.modules:
-                self.modules[text] = self._name_for(component)
-            kinds = {PortDirection.Input: "i", PortDirection.Output: "o"}
-            instance = Instance(self.modules[text], *((kinds[d], port, signal) for port, (signal, d) in ports.items()), src_loc=src_loc)
-            # The instance stands where the component stood, so it knows the same clock domains.
-            instance.add_domains(child.domains.values())
-            fragment.subfragments[index] = (instance, name, src_loc)
+    def _module(self, component: Any, fragment: Fragment, ports: Ports, key: Any) -> _Module:
+        text, clocks = self._convert(fragment, ports, owner=key)
+        if text not in self.texts:
+            base = name = _snake(type(component).__name__)
+            suffix = 1
+            while name in self._names:
+                suffix += 1
+                name = f"{base}_{suffix}"
+            self._names.add(name)
+            self.texts[text] = name
+        return _Module(self.texts[text], clocks)
 
-    def _cut(self, design: Design, fragment: Fragment, component: Any) -> Ports | None:
-        """Ports of the module `fragment` would become, or None if it cannot be cut out of its parent."""
-        if component is None:
-            return None
-        declared = _signature_ports(component)
-        if not declared:
-            return None
-        info = design.fragments[fragment]
-        outside = design.fragments[info.parent].used_signals
-        ports: Ports = {}
+    def _convert(self, fragment: Fragment, ports: Ports, *, owner: Any) -> tuple[str, dict[str, Value]]:
+        """RTLIL of one module whose own name is still `_SELF`, and its clock and reset ports."""
+        design = fragment.prepare([(name, *port) for name, port in ports.items()], hierarchy=(_SELF,))
+        clocks: dict[str, Value] = {}
+        signals = SignalDict()
         for domain in fragment.domains.values():
-            for signal in (domain.clk, domain.rst):
-                if signal is None or signal not in info.used_signals:
-                    continue
-                if signal not in outside:
-                    return None  # the domain is made inside
-                if signal.name in declared:
-                    return None  # no name is left for the clock
-                ports[signal.name] = (signal, PortDirection.Input)
-        ports.update(declared)
-        allowed = SignalSet(signal for signal, _ in ports.values())
-        if any(signal in outside and signal not in allowed for signal in info.used_signals):
-            return None
-        return ports
+            signals[domain.clk] = ClockSignal(domain.name)
+            if domain.rst is not None:
+                signals[domain.rst] = ResetSignal(domain.name, allow_reset_less=True)
+        for name, signal, _ in design.ports:
+            if name not in ports:
+                clocks[name] = signals[signal]
+        # Clocks first, as a reader expects.
+        design.ports.sort(key=lambda port: port[0] in ports)
+        declared = SignalSet(signal for _, signal, _ in design.ports)
+        for part in design.fragments.values():
+            for signal in part.used_signals:
+                if signal not in declared:
+                    self._owners.setdefault(signal, set()).add(owner)
+        _name_wires(design, declared)
+        text, _ = rtlil.convert_fragment(design, name=_SELF, emit_src=False)
+        return _normalise(text, keep_initial_values=self._initial_values), clocks
 
 
 def _name_wires(design: Design, ports: SignalSet) -> None:
@@ -165,7 +213,7 @@ def emit_rtlil(component: Any, *, name: str, ports: Ports | None = None, initial
     """Yosys RTLIL of `component`, each distinct module once. Parameters as for `emit`."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError(f"name must be a Verilog identifier, not {name!r}")
-    if not isinstance(component, Elaboratable | Fragment):
+    if not isinstance(component, Elaboratable):
         raise TypeError(f"component must be an Amaranth elaboratable, not {component!r}")
     if ports is None:
         if not isinstance(component, wiring.Component):
@@ -173,18 +221,20 @@ def emit_rtlil(component: Any, *, name: str, ports: Ports | None = None, initial
         ports = _signature_ports(component)
         if ports is None:
             raise TypeError(f"ports must be given for {component!r}: a member of its signature is not a whole signal")
-    design = Fragment.get(component, platform).prepare([(port, *rest) for port, rest in ports.items()], hierarchy=(name,))
-    emitter = _Emitter(top_name=name, initial_values=initial_values)
-    emitter.replace_components(design, design.fragment)
-    clocks = {port: (signal, direction) for port, signal, direction in design.ports if port not in ports}
-    top_ports = {**clocks, **ports}
-    top = emitter.text_of(design.fragment, top_ports)
-    parts = [_finish(text, module) for text, module in emitter.modules.items()]
+    kept_inside: set[Any] = set()
+    while True:
+        emitter = _Emitter(top_name=name, initial_values=initial_values, kept_inside=kept_inside)
+        try:
+            top = emitter.top(component, ports, platform)
+            break
+        except _Crossing as crossing:
+            kept_inside |= crossing.args[0]
+    parts = [_finish(text, module) for text, module in emitter.texts.items()]
     return "\n".join(["attribute \\top 1\n" + _finish(top, name).lstrip(), *parts])
 
 
 def emit(component: Any, *, name: str, ports: Ports | None = None, initial_values: bool = True, platform: Any = None) -> str:
-    """Verilog of `component`: the same bytes for the same hardware, every distinct module once, the top module first.
+    """Verilog of `component`: the same bytes for the same hardware, every distinct module once.
 
     Parameters
     ----------
@@ -211,7 +261,7 @@ def emit(component: Any, *, name: str, ports: Ports | None = None, initial_value
     # The Yosys that comes with Amaranth as a Python package; a system-wide one would give other bytes.
     os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin")
     result = verilog._convert_rtlil_text(text, strip_internal_attrs=True)
-    # Yosys counts the names it makes up through the whole run; the header names its version, which is no part of the design.
+    # The header names the version of Yosys, which is no part of the design.
     return re.sub(r"\A/\* Generated by [^*]*\*/\n*", f"// {name}: generated from Amaranth, do not edit.\n\n", result)
 
 

