@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The checker against the golden checks, over legal, borderline and corrupt instructions of every engine."""
 
 from collections import Counter
