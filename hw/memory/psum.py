@@ -20,8 +20,9 @@ class PsumBanks(wiring.Component):
     """`psum_banks` memories of `psum_rows` rows, and one adder a column that all of them share.
 
     Write: a pulse in cycle t is in the memory at the end of cycle t + `write_latency`, so a read accepted or an accumulation arriving in
-    cycle t + `write_latency` + 1 or later sees it, and one in an earlier cycle gets the row as it was: no forwarding, the tensor engine holds
-    back a row that would accumulate too early. Overwriting takes the same path and time. Throughput: a write every cycle for ever.
+    cycle t + `write_latency` + 1 or later sees it, and one in an earlier cycle gets the row as it was: no forwarding, the tensor
+    engine holds back a row that would accumulate too early. Overwriting takes the same path and time. Throughput: a write every
+    cycle for ever.
 
     Read: `read_latency` cycles from acceptance to the response (the memory, then a register behind the bank multiplexer), one a cycle. A
     request is refused only in a cycle in which a row is accumulated into the same bank, because both need its one read port.

@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# (a Tile that is only asked for its latency is never elaborated)
 """The tensor engine: loader, streamer, tile and the way to PSUM, wired."""
 
 from typing import Any
@@ -11,10 +13,24 @@ from ..control.command import EngineState, command_layout
 from ..memory.ports import PsumWrite, SbufPort
 from ..memory.psum import psum_write_latency
 from .interlock import Interlock
-from .loader import Loader
+from .loader import Loader, check_rows
 from .streamer import Streamer
 from .tile import Tile
 from .writeback import Writeback
+
+
+def tensor_latency(config: ChipConfig) -> int:
+    """Cycles from accepting a LoadStationary to writing the first row of its MultiplyMoving into PSUM: 2 from acceptance to the request of
+    that row, then SBUF, the tile, and PSUM."""
+    return 2 + config.sbuf_latency + Tile(config=config).latency + psum_write_latency(config)
+
+
+def tensor_block_cycles(config: ChipConfig, *, rows: int, k: int) -> int:
+    """Cycles that each of many pairs (LoadStationary of `k` rows, MultiplyMoving of `rows` rows) takes, nothing in the way.
+
+    Both stream a row a cycle at the same time; a block begins one cycle before its swap and `Tile.reload_cycles` after the swap before.
+    """
+    return max(rows, k, Tile(config=config).reload_cycles + 1)
 
 
 class TensorEngine(wiring.Component):
@@ -28,12 +44,13 @@ class TensorEngine(wiring.Component):
                                 |                            ^
                                 +---- destination of a row --+
 
-    Both instructions come in program order, one in a cycle at most over the two streams, and are accepted early: each stream takes an instruction
-    while the one before it runs. A block is used while it is still being loaded: its first moving row follows its first stationary row after one cycle.
+    Both instructions come in program order, one in a cycle at most over the two streams, and are accepted early: each stream
+    takes an instruction while the one before it runs. A block is used while it is still being loaded: its first moving row
+    follows its first stationary row after one cycle.
 
-    Latency: LoadStationary accepted in cycle 0 and its MultiplyMoving in cycle 1, with nothing in the way, row m is written to PSUM in cycle `latency` + m and
-    `done_multiply_moving` of M rows is in cycle `latency` + M. Throughput: a moving row a cycle; consecutive pairs of a LoadStationary of k rows
-    and a MultiplyMoving of M rows take `block_cycles(rows=M, k=k)` cycles each.
+    Latency: LoadStationary accepted in cycle 0 and its MultiplyMoving in cycle 1, with nothing in the way, row m is written to
+    PSUM in cycle `latency` + m and `done_multiply_moving` of M rows is in cycle `latency` + M. Throughput: a moving row a cycle;
+    consecutive pairs of a LoadStationary of k rows and a MultiplyMoving of M rows take `block_cycles(rows=M, k=k)` cycles each.
     Reset drops every instruction and row on its way; the stationary block is lost.
 
     Parameters
@@ -56,8 +73,8 @@ class TensorEngine(wiring.Component):
         Reads; may refuse.
     psum : Out(PsumWrite)
     o_state : Out(EngineState)
-        BUSY if a row was requested in this cycle; else MEMORY if SBUF refuses a moving row; else HAZARD if an instruction is held (its turn has not
-        come, or its PSUM row is not written yet); else BUSY while rows are on their way; else IDLE.
+        BUSY if a row was requested in this cycle; else MEMORY if SBUF refuses a moving row; else HAZARD if an instruction is held
+        (its turn has not come, or its PSUM row is not written yet); else BUSY while rows are on their way; else IDLE.
     o_row : Out(1)
         Pulse: a moving row is requested.
     o_lanes : Out(range(rows + 1))
@@ -70,10 +87,8 @@ class TensorEngine(wiring.Component):
     """
 
     def __init__(self, *, config: ChipConfig) -> None:
+        check_rows(config)
         self._config = config
-        self._loader = Loader(config=config)
-        self._streamer = Streamer(config=config)
-        self._tile = Tile(config=config)
         super().__init__(
             {
                 "i_load_stationary": In(stream.Signature(command_layout("LoadStationary"))),
@@ -92,21 +107,20 @@ class TensorEngine(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from accepting a LoadStationary to writing the first row of its MultiplyMoving into PSUM: 2 from acceptance to the request of the
-        row, then SBUF, the tile and PSUM's adder."""
-        return 2 + self._config.sbuf_latency + self._tile.latency + psum_write_latency(self._config)
+        """Cycles from accepting a LoadStationary to writing the first row of its MultiplyMoving into PSUM (`tensor_latency`)."""
+        return tensor_latency(self._config)
 
     def block_cycles(self, *, rows: int, k: int) -> int:
-        """Cycles that each of many pairs (LoadStationary of `k` rows, MultiplyMoving of `rows` rows) takes: both stream a row a cycle at the
-        same time, and a block begins one cycle before its swap, `Tile.reload_cycles` after the swap before."""
-        return max(rows, k, self._tile.reload_cycles + 1)
+        """Cycles of each of many blocks of `k` stationary and `rows` moving rows (`tensor_block_cycles`)."""
+        return tensor_block_cycles(self._config, rows=rows, k=k)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self._config
-        m.submodules.loader = loader = self._loader
-        m.submodules.streamer = streamer = self._streamer
-        m.submodules.tile = tile = self._tile
+        m.submodules.loader = loader = Loader(config=config)
+        m.submodules.streamer = streamer = Streamer(config=config)
+        m.submodules.tile = tile = Tile(config=config)
+        m.submodules.interlock = interlock = Interlock(reload_cycles=tile.reload_cycles)
         m.submodules.writeback = writeback = Writeback(config=config, delay=config.sbuf_latency + tile.latency)
         wiring.connect(m, loader.sbuf, wiring.flipped(self.sbuf_stationary))
         wiring.connect(m, streamer.sbuf, wiring.flipped(self.sbuf_moving))
@@ -114,7 +128,7 @@ class TensorEngine(wiring.Component):
         wiring.connect(m, streamer.o, tile.i_moving)
         wiring.connect(m, tile.o, writeback.i)
         wiring.connect(m, writeback.psum, wiring.flipped(self.psum))
-        self._order(m)
+        self._order(m, loader, streamer, interlock)
         m.d.comb += [
             loader.i_start.eq(self.i_start),
             streamer.i_start.eq(self.i_start),
@@ -136,16 +150,15 @@ class TensorEngine(wiring.Component):
             m.d.comb += self.o_state.eq(EngineState.BUSY)
         return m
 
-    def _order(self, m: Module) -> None:
+    def _order(self, m: Module, loader: Any, streamer: Any, interlock: Any) -> None:
         """Gives each instruction its turn on the way in and lets it begin when the turn has come."""
-        loader, streamer = self._loader, self._streamer
-        m.submodules.interlock = interlock = Interlock(reload_cycles=self._tile.reload_cycles)
-        turns = {"load_stationary": (loader, interlock.o_load_turn), "multiply_moving": (streamer, interlock.o_swap_turn)}
-        for name, (part, turn) in turns.items():
-            command = getattr(self, f"i_{name}")
+        moving = self.i_multiply_moving
+        for command, part, turn in (
+            (self.i_load_stationary, loader, interlock.o_load_turn),
+            (moving, streamer, interlock.o_swap_turn),
+        ):
             m.d.comb += [part.i.valid.eq(command.valid), command.ready.eq(part.i.ready), part.i.payload.turn.eq(turn)]
             m.d.comb += [part.i.payload[key].eq(command.payload[key]) for key, _ in command.payload.shape()]
-        moving = self.i_multiply_moving
         m.d.comb += [
             interlock.i_start.eq(self.i_start),
             interlock.i_load_accepted.eq(loader.i.valid & loader.i.ready),

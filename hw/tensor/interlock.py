@@ -12,13 +12,14 @@ from .rows import TURN_BITS
 class Interlock(wiring.Component):
     """Says when a load of a stationary block may begin and when a swap may.
 
-    The two kinds of instruction come in one program order (accepted in different cycles). Each takes a *turn* when it is accepted: a load the number
-    of swaps accepted before it, a swap the number of loads, both modulo 2**TURN_BITS. A load may begin once that many swaps have begun, a swap once that
-    many loads have. Later ones cannot have begun by then, since they wait for this one, so equality is enough.
+    The two kinds of instruction come in one program order (accepted in different cycles). Each takes a *turn* when it is
+    accepted: a load the number of swaps accepted before it, a swap the number of loads, both modulo 2**TURN_BITS. A load may
+    begin once that many swaps have begun, a swap once that many loads have. Later ones cannot have begun by then, since they wait
+    for this one, so equality is enough.
 
-    A swap goes down the array a row every `adder_stages` cycles, a load a row a cycle: begun right behind a swap, a load would overtake it in the
-    lower rows. So a load begins at the earliest `reload_cycles` after the swap before it; a swap begins at the earliest in the cycle after
-    its load. Reset and `i_start` forget every turn and the wavefront.
+    A swap goes down the array a row every `adder_stages` cycles, a load a row a cycle: begun right behind a swap, a load would
+    overtake it in the lower rows. So a load begins at the earliest `reload_cycles` after the swap before it; a swap begins at the
+    earliest in the cycle after its load. Reset and `i_start` forget every turn and the wavefront.
 
     Parameters
     ----------
@@ -57,9 +58,7 @@ class Interlock(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        counts = {
-            name: Signal(TURN_BITS, name=name) for name in ("loads_accepted", "loads_begun", "swaps_accepted", "swaps_begun")
-        }
+        counts = {name: Signal(TURN_BITS, name=name) for name in ("loads_accepted", "loads_begun", "swaps_accepted", "swaps_begun")}
         events = (self.i_load_accepted, self.i_load_begun, self.i_swap_accepted, self.i_swap_begun)
         for count, event in zip(counts.values(), events, strict=True):
             with m.If(event):
@@ -80,4 +79,3 @@ class Interlock(wiring.Component):
             m.d.sync += [count.eq(0) for count in counts.values()]
             m.d.sync += guard.eq(0)
         return m
-

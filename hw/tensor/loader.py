@@ -23,8 +23,9 @@ class Loader(wiring.Component):
     """Executes LoadStationary: the k rows of a block, one a cycle without a gap, row r of the pattern to array row r.
 
     Latency: the first row is requested in the cycle after the command's transfer at `i`, or as soon as `i_may_load` allows; a row is at `o`
-    `sbuf_latency` cycles after its request. Throughput: a row a cycle, blocks follow each other without a bubble. The port must always accept:
-    the array uses row r a fixed time after row 0, whether or not it has come. Reset drops commands and rows on their way.
+    `sbuf_latency` cycles after its request. Throughput: a row a cycle, blocks follow each other without a bubble. The port must
+    always accept: the array uses row r a fixed time after row 0, whether or not it has come. Reset drops commands and rows on
+    their way.
 
     Parameters
     ----------

@@ -1,7 +1,5 @@
 """From the word SBUF answers with to the operand elements of one row."""
 
-from typing import Any
-
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike
 from amaranth.lib import data
 

@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 class SkidBuffer(wiring.Component):
     """Passes `i` to `o` in the same cycle, and keeps one word while `o` is refused, so that `i` is accepted one word early.
 
-    Latency: 0 cycles. Throughput: one transfer a cycle. `i.ready` comes from a register and depends on nothing else. Reset drops the word kept.
+    Latency: 0 cycles. Throughput: one transfer a cycle. `i.ready` comes from a register and depends on nothing else. Reset drops
+    the word kept.
 
     Parameters
     ----------

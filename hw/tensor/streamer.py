@@ -37,11 +37,13 @@ def destination_layout(config: ChipConfig) -> data.StructLayout:
 class Streamer(wiring.Component):
     """Executes MultiplyMoving: its rows, one a cycle, each to the next PSUM row.
 
-    A row is held while (HAZARD) it swaps and its block has not begun to load (`i_may_swap`), or it accumulates and a row for the same place in PSUM was
-    requested at most `psum_write_latency` cycles ago, so that its sum is not yet readable; and (MEMORY) while SBUF refuses.
+    A row is held while (HAZARD) it swaps and its block has not begun to load (`i_may_swap`), or it accumulates and a row for the
+    same place in PSUM was requested at most `psum_write_latency` cycles ago, so that its sum is not yet readable; and (MEMORY)
+    while SBUF refuses.
 
-    Latency: the first row is requested in the cycle after the command's transfer at `i`; a row is at `o` `sbuf_latency` cycles after its request.
-    Throughput: a row a cycle, commands follow each other without a bubble. Reset drops commands and rows on their way.
+    Latency: the first row is requested in the cycle after the command's transfer at `i`; a row is at `o` `sbuf_latency` cycles
+    after its request. Throughput: a row a cycle, commands follow each other without a bubble. Reset drops commands and rows on
+    their way.
 
     Parameters
     ----------

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """PSUM: every write and read of a random program against a model that knows each cycle."""
 
 from dataclasses import replace
@@ -12,7 +13,7 @@ from hw.common.config import ChipConfig
 from hw.memory.accumulator import Accumulator
 from hw.memory.ports import psum_row_layout
 from hw.memory.psum import PsumBanks, psum_write_latency
-from sim.golden.formats import fp32_add
+from sim.golden.psum import PsumModel
 
 INT = ChipConfig(rows=4, cols=4, output_lanes=1, psum_banks=2, psum_rows=8)
 CONFIGS = {
@@ -44,29 +45,6 @@ def words(config, value):
     return np.array([(number >> (32 * index)) & 0xFFFFFFFF for index in range(config.cols)], np.uint32)
 
 
-class Model:
-    """PSUM, cycle by cycle: reads see the memory as it is before the write of their own cycle."""
-
-    def __init__(self, config):
-        self.config, self.due, self.answers = config, {}, {}
-        self.rows = np.zeros((config.psum_banks, config.psum_rows, config.cols), np.uint32)
-
-    def write(self, cycle, bank, row, accumulate, is_float, data):
-        float_here = self.config.has_float and (is_float or not self.config.has_int)
-        if accumulate:
-            old = self.rows[bank, row]
-            data = fp32_add(old, data) if float_here else old + data
-        self.due[cycle + psum_write_latency(self.config)] = (bank, row, data)
-
-    def read(self, cycle, latency, bank, row):
-        self.answers[cycle + latency] = self.rows[bank, row].copy()
-
-    def end_of_cycle(self, cycle):
-        if cycle in self.due:
-            bank, row, data = self.due.pop(cycle)
-            self.rows[bank, row] = data
-
-
 def simulate(dut, testbench):
     sim = Simulator(dut)
     sim.add_clock(1e-6)
@@ -86,7 +64,8 @@ def test_random_program_cycle_by_cycle(name, write_rate):
     """Random overwrites and accumulations, hazards included, with random reads: each answer, each refusal and each latency."""
     config = CONFIGS[name]
     rng = np.random.default_rng([11, list(CONFIGS).index(name), int(write_rate * 2)])
-    dut, model = PsumBanks(config=config), Model(config)
+    dut = PsumBanks(config=config)
+    model, answers = PsumModel(config, write_latency=dut.write_latency), {}
     seen = {"refused": 0, "read": 0, "accumulated": 0}
 
     async def testbench(ctx):
@@ -116,16 +95,16 @@ def test_random_program_cycle_by_cycle(name, write_rate):
                 assert ready == (not (writing and accumulate and bank == asked[0])), context
                 seen["refused"] += not ready
                 if ready:
-                    model.read(cycle, dut.read_latency, *asked)
+                    answers[cycle + dut.read_latency] = model.read(bank=asked[0], row=asked[1])
                     asked = None
-            assert valid == (cycle in model.answers), context
+            assert valid == (cycle in answers), context
             if valid:
                 seen["read"] += 1
-                np.testing.assert_array_equal(words(config, answer), model.answers.pop(cycle), context)
+                np.testing.assert_array_equal(words(config, answer), answers.pop(cycle), context)
             if writing:
-                model.write(cycle, bank, row, accumulate, is_float, data)
+                model.write(bank=bank, row=row, accumulate=accumulate, is_float=bool(is_float), data=data)
                 seen["accumulated"] += accumulate
-            model.end_of_cycle(cycle)
+            model.end_cycle()
 
     simulate(dut, testbench)
     assert seen["refused"] > 5 and seen["read"] > 100 and seen["accumulated"] > 50, seen
