@@ -130,7 +130,11 @@ class GoldenChip:
 
     def write_memory(self, address: int, data: Any) -> None:
         """Host write to DRAM: bytes or an array of uint8."""
-        raw = np.frombuffer(data, np.uint8) if isinstance(data, (bytes, bytearray, memoryview)) else np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        raw = (
+            np.frombuffer(data, np.uint8)
+            if isinstance(data, (bytes, bytearray, memoryview))
+            else np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        )
         self._memory.data[self._range(address, len(raw))] = raw
 
     def read_memory(self, address: int, size: int) -> np.ndarray:
@@ -207,7 +211,9 @@ class GoldenChip:
         self._window = (self._pair("DRAM_BASE"), self._pair("DRAM_SIZE"))
         self._engines = {}
         for name in ENGINES:
-            engine = _Engine(name=name, base=self._pair(engine_register(name, "QUEUE_BASE")), count=self._get(engine_register(name, "QUEUE_COUNT")))
+            engine = _Engine(
+                name=name, base=self._pair(engine_register(name, "QUEUE_BASE")), count=self._get(engine_register(name, "QUEUE_COUNT"))
+            )
             self._engines[name] = engine
             self._check_queue(engine)
         while any(self._advance(engine) for engine in self._engines.values()):

@@ -103,7 +103,7 @@ class Datapath:
         error = None
         if self.memory.has_bad(int(dram.min()), int(dram.max()) + size):
             done = 0
-            for address, beats in bursts(dram, self.config):
+            for address, beats in bursts(dram, config=self.config).tolist():
                 # A read stops at the beat that errs; a write is answered, and kept or refused, as a whole burst.
                 span = [(address + beat * size, size) for beat in range(beats)] if cause is Cause.READ_ERROR else [(address, beats * size)]
                 good = next((index for index, part in enumerate(span) if self.memory.bad(*part)), None)

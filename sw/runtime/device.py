@@ -1,6 +1,7 @@
 """The device: loads programs into a chip, runs them, and turns what went wrong into words.
 
-A `Device` drives a *transport*: the golden chip, the verilated chip, or later a board. All have the same few methods (`Transport`), so whatever
+A `Device` drives a *transport*: the golden chip, the verilated chip, or later a board. All have the same few methods (`Transport`), so
+whatever
 runs on one runs on all, and leaves the same bits.
 """
 
@@ -171,7 +172,9 @@ class Device:
         try:
             self.transport.wait_interrupt(limit_cycles)
         except TimeoutError as error:
-            raise JobTimeout(f"job did not end within {limit_cycles} cycles: {error}; raise the limit or look for the engine that waits") from error
+            raise JobTimeout(
+                f"job did not end within {limit_cycles} cycles: {error}; raise the limit or look for the engine that waits"
+            ) from error
         self._write("IRQ_STATUS", 3)
         self._raise_error(program)
         return read_result(self.config, self.register)

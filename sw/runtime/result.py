@@ -12,7 +12,9 @@ from hw.common.registers import engine_register
 
 @dataclass(frozen=True, kw_only=True)
 class EngineCounters:
-    """Cycles of one engine by what it did (0 on the golden device, which has no time); what they leave of `RunResult.cycles` it was idle."""
+    """Cycles of one engine by what it did (0 on the golden device, which has no time); what they leave of `RunResult.cycles` it was
+    idle.
+    """
 
     retired: int
     busy: int

@@ -15,7 +15,9 @@ BASE = ChipConfig.named("base")
 FLOAT_ONLY = ChipConfig(name="float", rows=4, cols=4, output_lanes=4, dtypes=("bf16",), adder_stages=2, accumulator_stages=2)
 
 
-def check(word: int, engine: str, *, config: ChipConfig = SMALL, base: int = 0, size: int = 4096, stationary: int | None = 0) -> tuple[Cause, int]:
+def check(
+    word: int, engine: str, *, config: ChipConfig = SMALL, base: int = 0, size: int = 4096, stationary: int | None = 0
+) -> tuple[Cause, int]:
     return first_cause(word, engine, config, base, size, stationary)
 
 

@@ -115,7 +115,9 @@ def test_other_engines_finish_after_a_halt_and_index_counts(chip: GoldenChip) ->
 def test_semaphore_overflow_is_not_made_and_halts_the_poster() -> None:
     config = ChipConfig(**{**CONFIG.to_dict(), "semaphore_width": 4})
     with GoldenChip(config, dram_bytes=1 << 16) as chip:
-        start(chip, "lds base=0 post0=1:15\nlds base=0 post0=1:1 post1=2:1\nlds base=0\nldc base=0 wait0=1:15 wait1=2:1\nldc base=0 wait0=1:1")
+        start(
+            chip, "lds base=0 post0=1:15\nlds base=0 post0=1:1 post1=2:1\nlds base=0\nldc base=0 wait0=1:15 wait1=2:1\nldc base=0 wait0=1:1"
+        )
         # The tensor engine runs first here, so the counter is still full at its second post.
         assert engine(chip, "tensor") == (Cause.SEMAPHORE_OVERFLOW, 1, 1, 2)
         assert engine(chip, "output") == (Cause.NONE, 0, 0, 1)

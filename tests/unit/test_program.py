@@ -51,13 +51,13 @@ def test_any_flipped_bit_is_noticed(seed: int) -> None:
     rng = np.random.default_rng(seed)
     raw = bytearray(_program().to_bytes())
     raw[int(rng.integers(len(raw)))] ^= 1 << int(rng.integers(8))
-    with pytest.raises(ProgramError, match="damaged|not a Meshium program|file version"):
+    with pytest.raises(ProgramError, match=r"damaged|not a Meshium program|file version"):
         Program.from_bytes(bytes(raw), source=f"seed {seed}")
 
 
 @pytest.mark.parametrize("length", [0, 3, 8, 20, 51, 60, -1])
 def test_any_cut_is_noticed(length: int) -> None:
-    with pytest.raises(ProgramError, match="damaged|not a Meshium program"):
+    with pytest.raises(ProgramError, match=r"damaged|not a Meshium program"):
         Program.from_bytes(_program().to_bytes()[:length])
 
 
