@@ -29,7 +29,7 @@ class Fetcher(wiring.Component):
     address, and no traffic. A burst answered with an error becomes an entry with `error` and the instruction's address; nothing is asked
     for or delivered after it. A start in the middle of a job drops what is still to come of the old one.
 
-    Latency: the first request is valid 2 cycles after `i_start` (an error entry: 2 cycles), an instruction is at `o` in the cycle after
+    Latency: the first request is valid 3 cycles after `i_start` (an error entry: 2 cycles), an instruction is at `o` in the cycle after
     its last beat. Throughput: one request and one beat a cycle. Reset: nothing in flight is expected any more (the interconnect must be
     reset too).
 

@@ -51,7 +51,7 @@ class Sequencer(wiring.Component):
     `i_halt` records its cause, and for DEADLOCK the instruction that waits and its semaphore, for WATCHDOG the oldest in flight or the
     next to be dispatched, unless the engine has halted or finished.
 
-    Latency: 2 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 4 + D cycles, D
+    Latency: 3 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 4 + D cycles, D
     as in `Checker`. Throughput: see `Checker`; the queue behind it (`CHECKED_DEPTH`) gives one a cycle in bursts. Reset: as before the
     first start, that is neither finished nor halted. A start begins afresh in whatever state the sequencer is; the engine must be started
     with it.

@@ -1,0 +1,456 @@
+# amaranth: UnusedElaboratable=no
+"""The whole sequencer: programs of every engine, all ways to halt, latency, throughput, restart."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hw.common.config import CONFIGS, ChipConfig
+from hw.common.isa import ENGINES, INSTRUCTIONS, Cause, instructions_of, pack
+from hw.control.sequencer import Sequencer, TraceState
+from sim.golden.check import first_cause
+from tests.unit.random_instructions import legal_values, random_word
+from tests.unit.sequencer_bench import Bench
+
+CONFIG = ChipConfig(rows=4, cols=4, sbuf_banks=2, sbuf_bank_lines=64, psum_rows=16, output_lanes=1, queue_depth=4, axi_address_width=24)
+WINDOW = (0, 1 << 24)
+SIZES = {f"size{dim}": 1 for dim in range(4)}
+
+
+def word(name, **values):
+    """An instruction of one step, unless `values` say otherwise."""
+    known = {item.name for item in INSTRUCTIONS[name].fields}
+    return pack(INSTRUCTIONS[name], {key: value for key, value in SIZES.items() if key in known} | values)
+
+
+def program(rng, engine, config, count, window=WINDOW):
+    """Legal instructions; on the tensor engine the first loads a block."""
+    kinds = list(instructions_of(engine))
+    chosen = [kinds[0] if index == 0 else rng.choice(kinds) for index in range(count)]
+    return [pack(kind, legal_values(rng, kind, config, window)) for kind in chosen]
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_programs(engine, pause):
+    seed = ENGINES[engine].index + int(10 * pause)
+    words = program(np.random.default_rng(seed), engine, CONFIG, 20)
+    bench = Bench(CONFIG, engine, words, seed=seed, pause=pause, work=4)
+
+    async def testbench(b):
+        assert not any(b.status().values())
+        await b.cycle()
+        assert b.states[-1] is TraceState.IDLE
+        await b.start()
+        await b.until(lambda: b.over)
+        status = b.status()
+        assert (status["finished"], status["halted"], status["retired"], status["cause"]) == (1, 0, len(words), 0)
+        assert b.check_order(len(words)) == len(b.waits)
+        assert [address for _, address, _ in b.requests] == [b.base + b.size * index for index in range(len(words))]
+        # Posts come with their done; only two dones in one cycle can put the younger off.
+        order = [index for _, index, _ in b.dones]
+        cycles = {index: cycle for cycle, index, _ in b.dones}
+        assert sorted(order) == list(range(len(words)))
+        if len(set(cycles.values())) == len(cycles):
+            wanted = [(cycles[index], *post) for index in order for post in b.wanted_posts([index])]
+            assert b.posts == wanted, f"seed {seed}"
+        assert sorted(post for _, *post in b.posts) == sorted(list(post) for post in b.wanted_posts(order)), f"seed {seed}"
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("cols", [4, 16, 32, 64])
+def test_line_sizes(cols):
+    """From sixteen beats an instruction to two instructions a beat, from an odd base."""
+    config = replace(CONFIG, rows=cols, cols=cols, sbuf_bank_lines=256)
+    words = program(np.random.default_rng(cols), "tensor", config, 7)
+    bench = Bench(config, "tensor", words, pause=0.3, base=0x1FA0)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.over)
+        b.check_order(len(words))
+        assert {length for _, _, length in b.requests} == {max(32 // cols, 1)}
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_corrupt_instruction_halts_there(engine, seed):
+    rng = np.random.default_rng([seed, ENGINES[engine].index])
+    words = program(rng, engine, CONFIG, 8)
+    place = int(rng.integers(0, 8))
+    cause = Cause.NONE
+    while cause is Cause.NONE:
+        words[place] = random_word(rng, engine, CONFIG, WINDOW)
+        cause, address = first_cause(words[place], engine, CONFIG, *WINDOW, 0 if place else None)
+    bench = Bench(CONFIG, engine, words, seed=seed, pause=0.4, work=9)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.over)
+        status = b.status()
+        assert (status["cause"], status["index"], status["address"]) == (cause, place, address), f"seed {seed}"
+        assert (status["halted"], status["finished"], status["retired"]) == (1, 0, place)
+        for _ in range(60):
+            await b.cycle()
+        assert b.check_order(place) == len(b.waits), "waits of the failing instruction were taken"
+        assert sorted(post for _, *post in b.posts) == sorted(list(post) for post in b.wanted_posts(range(place)))
+        assert b.status() == status and b.states[-1] is TraceState.HALTED
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("place", [0, 3, 9])
+def test_fetch_error(place):
+    words = program(np.random.default_rng(place), "load", CONFIG, 10)
+    bench = Bench(CONFIG, "load", words, pause=0.2, seed=place)
+    address = bench.base + 64 * place
+    bench.bad.add(address)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.over)
+        assert b.status() | {"inflight": 0} == b.status()
+        assert (b.status()["cause"], b.status()["index"], b.status()["address"]) == (Cause.FETCH_ERROR, place, address)
+        b.check_order(place)
+        assert len(b.requests) <= place + 1 + CONFIG.queue_depth
+
+    bench.run(testbench)
+
+
+OUTSIDE = [
+    (0x1000, 4, (0x1000, 4 * 64), True),
+    (0x1000, 4, (0x1000, 4 * 64 - 1), False),
+    (0x1000, 4, (0x1001, 4 * 64), False),
+    (0x1020, 4, (0, 1 << 24), False),
+    (0xFFFF00, 4, (0, 1 << 40), True),
+    (0xFFFF40, 4, (0, 1 << 40), False),
+    (0x1000, 0xFFFFFFFF, (0, 1 << 24), False),
+    (1 << 63, 1, (0, (1 << 64) - 1), False),
+    ((1 << 64) - 64, 1, (0, (1 << 64) - 1), False),
+    (0x1000, 1, ((1 << 64) - 64, (1 << 64) - 1), False),
+    (0, 1, (0, 0), False),
+]
+
+
+@pytest.mark.parametrize(("base", "count", "window", "inside"), OUTSIDE)
+def test_the_queue_must_lie_in_the_window(base, count, window, inside):
+    words = [word("Load", dram=0x1000)] * 4
+    bench = Bench(CONFIG, "load", words, base=base, window=window)
+
+    async def testbench(b):
+        await b.start(count=count)
+        await b.until(lambda: b.over)
+        status = b.status()
+        if inside:
+            assert [address for _, address, _ in b.requests] == [base + 64 * index for index in range(count)]
+        else:
+            assert (status["cause"], status["index"], status["address"]) == (Cause.FETCH_ERROR, 0, base)
+            assert not b.requests and not b.starts
+
+    bench.run(testbench)
+
+
+def test_an_empty_queue_is_finished_at_once():
+    bench = Bench(CONFIG, "store", [], base=3)
+
+    async def testbench(b):
+        assert not b.status()["finished"]
+        await b.start()
+        assert b.status() == dict.fromkeys(b.status(), 0) | {"finished": 1}
+        for _ in range(20):
+            await b.cycle()
+        assert not b.requests and b.status()["finished"]
+
+    bench.run(testbench)
+
+
+def test_the_engines_error_halts_at_the_oldest_in_flight():
+    words = [word("Load", dram=0x1000, post0_count=1 + index) for index in range(6)]
+    bench = Bench(CONFIG, "load", words, work=40)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: len(b.dones) == 2)
+        assert len(b.starts) >= 4
+        b.completes = False
+        b.error = (Cause.READ_ERROR, 0xABC0)
+        await b.cycle()
+        status = b.status()
+        assert (status["halted"], status["cause"], status["index"], status["address"]) == (1, Cause.READ_ERROR, 2, 0xABC0)
+        assert b.status()["inflight"], "the engine is still draining"
+        started = len(b.starts)
+        b.running["load"].clear()
+        await b.until(lambda: b.over)
+        for _ in range(40):
+            await b.cycle()
+        assert len(b.starts) == started and [count for *_, count in b.posts] == [1, 2] and b.status()["retired"] == 2
+
+    bench.run(testbench)
+
+
+def test_error_and_done_in_one_cycle():
+    bench = Bench(CONFIG, "load", [word("Load", dram=0x1000, post0_count=1)] * 3, work=40)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: len(b.starts) == 3 and b.running["load"][0][0] == b.now)
+        b.error = (Cause.READ_ERROR, 0x40)
+        await b.cycle()
+        b.completes = False
+        assert (b.status()["index"], b.status()["retired"], len(b.posts)) == (1, 1, 1)
+
+    bench.run(testbench)
+
+
+def test_an_older_error_replaces_a_younger_one():
+    """The check of instruction 2 fails while 0 is still in flight; then 0 fails: the end state is that of running them in order."""
+    bench = Bench(CONFIG, "load", [word("Load", dram=0x1000)] * 2 + [0xFF], work=300)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.status()["halted"])
+        assert (b.status()["cause"], b.status()["index"], b.status()["address"]) == (Cause.ILLEGAL_OPCODE, 2, 0xFF)
+        b.error = (Cause.READ_ERROR, 0x40)
+        await b.cycle()
+        assert (b.status()["cause"], b.status()["index"], b.status()["address"]) == (Cause.READ_ERROR, 0, 0x40)
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_an_overflowing_post_halts(slot):
+    words = [word("Evict", post0_count=1, post0_semaphore=2 * index, post1_count=2, post1_semaphore=2 * index + 1) for index in range(5)]
+    bench = Bench(CONFIG, "output", words, work=8)
+    bench.refused_posts.add(2 + slot)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.over)
+        status = b.status()
+        assert (status["halted"], status["cause"], status["index"], status["address"]) == (1, Cause.SEMAPHORE_OVERFLOW, 1, 2 + slot)
+        # Those dispatched before are still completed and posted, nothing is dispatched after.
+        assert status["retired"] == len(b.starts) == len(b.dones)
+        assert len(b.posts) == 2 * len(b.starts)
+
+    bench.run(testbench)
+
+
+def test_an_overflow_of_the_last_post_is_not_a_finish():
+    bench = Bench(CONFIG, "output", [word("Evict", post0_count=1)])
+    bench.refused_posts.add(0)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.status()["retired"] == 1)
+        assert b.status()["halted"] and not b.status()["finished"]
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_deadlock_names_instruction_and_semaphore(slot):
+    words = [word("Evict"), word("Evict", wait0_count=1 - slot, wait0_semaphore=7, wait1_count=slot, wait1_semaphore=9), word("Evict")]
+    bench = Bench(CONFIG, "output", words)
+    bench.serves = False
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.status()["waiting"] and not b.status()["inflight"])
+        await b.cycle()
+        assert b.states[-1] is TraceState.SEMAPHORE
+        b.halt = Cause.DEADLOCK
+        await b.cycle()
+        status = b.status()
+        assert (status["halted"], status["cause"], status["index"], status["address"]) == (1, Cause.DEADLOCK, 1, 9 if slot else 7)
+        b.serves = True
+        for _ in range(20):
+            await b.cycle()
+        assert len(b.starts) == 1 and not b.waits
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize(("accepts", "index"), [(True, 0), (False, 0)])
+def test_watchdog_names_the_oldest_unfinished_instruction(accepts, index):
+    bench = Bench(CONFIG, "tensor", [word("LoadStationary"), word("MultiplyMoving"), word("LoadStationary")])
+    bench.accepts, bench.completes = accepts, False
+
+    async def testbench(b):
+        await b.start()
+        for _ in range(80):
+            await b.cycle()
+        b.halt = Cause.WATCHDOG
+        await b.cycle()
+        status = b.status()
+        assert (status["halted"], status["cause"], status["index"], status["address"]) == (1, Cause.WATCHDOG, index, 0)
+
+    bench.run(testbench)
+
+
+def test_watchdog_looks_at_both_channels_and_leaves_the_finished_alone():
+    bench = Bench(CONFIG, "tensor", [word("LoadStationary"), word("MultiplyMoving"), word("LoadStationary")], work=40)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: len(b.starts) == 3)
+        b.running["multiply_moving"].clear()
+        await b.until(lambda: len(b.dones) == 2)
+        assert b.status()["retired"] == 2
+        b.halt = Cause.WATCHDOG
+        await b.cycle()
+        assert (b.status()["cause"], b.status()["index"]) == (Cause.WATCHDOG, 1)
+        await b.start()
+        await b.until(lambda: b.over)
+        b.halt = Cause.WATCHDOG
+        await b.cycle()
+        assert b.status()["finished"] and not b.status()["cause"]
+
+    bench.run(testbench)
+
+
+def test_two_dones_in_one_cycle_post_in_turn():
+    """The older instruction first, whichever channel it is of."""
+    words = [
+        word("LoadStationary", post0_count=1, post1_count=2), word("MultiplyMoving", post0_count=3, post1_count=4),
+        word("LoadStationary", post0_count=5, post1_count=6),
+    ]  # fmt: skip
+    bench = Bench(CONFIG, "tensor", words, work=1)
+
+    async def testbench(b):
+        b.completes = False
+        await b.start()
+        await b.until(lambda: len(b.starts) == 3)
+        await b.cycle()
+        b.completes = True
+        await b.until(lambda: b.over)
+        cycles = [cycle for cycle, *_ in b.posts]
+        first = cycles[0]
+        assert [(cycle - first, count) for cycle, _, _, count in b.posts] == [(0, 1), (0, 2), (1, 3), (1, 4), (2, 5), (2, 6)]
+        assert [cycle - first for cycle, *_ in b.dones] == [0, 0, 1]
+
+    bench.run(testbench)
+
+
+def test_latency_of_every_step():
+    """Start to fetch 3; last beat to command 4 (queue, check of 2 + 0, queue); last wait to command 1; done to post 0."""
+    words = [word("Load", dram=0x1000), word("Load", dram=0x1000, wait0_count=1, wait1_count=1, post1_count=1)]
+    bench = Bench(CONFIG, "load", words, latency=6, work=2)
+
+    async def testbench(b):
+        await b.start()
+        begin = b.now - 1
+        await b.until(lambda: b.over)
+        assert [cycle - begin for cycle, *_ in b.requests] == [3, 4]
+        last_beat = b.requests[0][0] + 6 + 16 - 1
+        assert b.starts[0][0] == last_beat + 4
+        assert b.waits[1][0] == b.waits[0][0] + 1 and b.starts[1][0] == b.waits[1][0] + 1
+        assert b.posts[0][0] == b.dones[1][0]
+        assert set(b.states[: last_beat - begin]) <= {TraceState.IDLE, TraceState.FETCH}
+        assert TraceState.FETCH in b.states and TraceState.BUSY in b.states
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize(("depth", "latency"), [(4, 20), (8, 20), (8, 100)])
+def test_throughput_hides_latency_as_far_as_the_queue_reaches(depth, latency):
+    """16-byte lines, two beats an instruction, 2 cycles a check: `depth` instructions a round trip, at most one in 2 cycles."""
+    config = replace(CONFIGS["base"], queue_depth=depth)
+    words = [word("LoadStationary")] * 64
+    bench = Bench(config, "tensor", words, latency=latency, work=1)
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.over)
+        cycles = [cycle for cycle, *_ in b.starts]
+        # A place is free again when the checker takes the instruction: the round trip is latency + beats + queue + new request.
+        period = max(2.0, (latency + 5) / depth)
+        measured = (cycles[-1] - cycles[15]) / (len(cycles) - 16)
+        assert measured <= period * 1.05, measured
+        return_trips = [cycle for cycle, *_ in b.requests]
+        assert return_trips[depth - 1] - return_trips[0] == depth - 1
+
+    bench.run(testbench)
+
+
+def test_checked_instructions_go_out_one_a_cycle():
+    """A full queue behind the checker empties at one instruction a cycle once the engine takes them."""
+    bench = Bench(CONFIG, "tensor", [word("LoadStationary")] * 8, work=1)
+
+    async def testbench(b):
+        b.accepts = False
+        await b.start()
+        for _ in range(120):
+            await b.cycle()
+        b.accepts = True
+        await b.until(lambda: b.over)
+        assert np.diff([cycle for cycle, *_ in b.starts][:4]).tolist() == [1, 1, 1]
+
+    bench.run(testbench)
+
+
+def test_engine_takes_at_most_eight_in_flight():
+    bench = Bench(CONFIG, "store", [word("Store", dram=0x1000, post0_count=1)] * 12)
+
+    async def testbench(b):
+        b.completes = False
+        await b.start()
+        for _ in range(400):
+            await b.cycle()
+        assert len(b.starts) == 8
+        b.completes = True
+        await b.until(lambda: b.over)
+        b.check_order(12)
+        assert len(b.posts) == 12
+
+    bench.run(testbench)
+
+
+@pytest.mark.parametrize("after", [1, 4, 9, 20, 33, 60])
+def test_start_in_mid_operation_begins_afresh(after):
+    """Beats of the old job that are still on their way are dropped."""
+    words = program(np.random.default_rng(after), "load", CONFIG, 6)
+    bench = Bench(CONFIG, "load", words, pause=0.3, seed=after, latency=12)
+
+    async def testbench(b):
+        b.memory |= {0x8000 + 64 * index: 0xFF for index in range(20)}
+        await b.start(base=0x8000, count=20)
+        for _ in range(after):
+            await b.cycle()
+        b.starts.clear()
+        b.waits.clear()
+        old = b.requests[:]
+        await b.start()
+        await b.until(lambda: b.over)
+        status = b.status()
+        assert (status["finished"], status["retired"], status["cause"]) == (1, 6, 0), f"{len(old)} old requests"
+        b.check_order(6)
+
+    bench.run(testbench)
+
+
+def test_restart_after_halt_and_after_finish():
+    bench = Bench(CONFIG, "output", [word("Evict"), 0xFF])
+
+    async def testbench(b):
+        await b.start()
+        await b.until(lambda: b.over)
+        assert (b.status()["cause"], b.status()["index"]) == (Cause.ILLEGAL_OPCODE, 1)
+        b.memory[b.base + 32] = b.words[1] = word("Evict")
+        for _ in range(2):
+            b.starts.clear()
+            await b.start()
+            assert b.status() == dict.fromkeys(b.status(), 0)
+            await b.until(lambda: b.over)
+            assert b.status() == dict.fromkeys(b.status(), 0) | {"finished": 1, "retired": 2}
+            b.check_order(2)
+
+    bench.run(testbench)
+
+
+def test_refuses_an_unknown_engine():
+    with pytest.raises(ValueError, match="engine must be one of load, tensor, output, store, not 'scalar'"):
+        Sequencer(config=CONFIG, engine="scalar")
