@@ -17,10 +17,11 @@ from .bursts import Burst, BurstSplitter, line_shift
 class DmaWalk(wiring.Component):
     """Walks a command twice: bursts of DRAM at one side, SBUF lines at the other, in the same order but each at its own pace.
 
-    The bursts of later commands are given while the lines of earlier ones are still walked: `ahead` commands wait before the line walker.
+    One side leads: the bursts of a Load, whose lines wait for DRAM, and the lines of a Store, whose bursts wait for SBUF. Up to `ahead`
+    commands wait before the other side, so the leading one goes on with later commands meanwhile.
 
-    Latency: the first line is at `lines` two cycles after the command's transfer, the first burst at `bursts` two (`BurstSplitter`).
-    Throughput: one line and one burst a cycle, over consecutive commands too. Reset drops everything.
+    Latency: the first line is at `lines` one cycle after the command's transfer, the first burst at `bursts` two (`BurstSplitter`), and one
+    more at the side that does not lead. Throughput: one line and one burst a cycle, over consecutive commands too. Reset drops everything.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ class DmaWalk(wiring.Component):
         if name not in ("Load", "Store"):
             raise ValueError(f"name must be Load or Store, not {name!r}")
         self._config = config
+        self._is_load = name == "Load"
         line = data.StructLayout({"address": config.sbuf_address_width, "last": 1})
         super().__init__(
             {
@@ -59,35 +61,28 @@ class DmaWalk(wiring.Component):
 
     @property
     def ahead(self) -> int:
-        """Commands whose bursts may be given while their lines wait behind those of the command being walked."""
+        """Commands that may wait before the side that does not lead."""
         return max(2, min(8, self._config.dma_outstanding))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        config, command = self._config, self.i.payload
-        shift = line_shift(config)
+        config, shift = self._config, line_shift(self._config)
         m.submodules.splitter = splitter = BurstSplitter(config=config)
         addresses = {"sbuf": (config.sbuf_address_width, AP_STRIDE_BITS)}
         m.submodules.walker = walker = PatternWalker(size_width=DMA_SIZE_BITS, addresses=addresses)
-        m.submodules.patterns = patterns = Fifo(shape=walker.i.payload.shape(), depth=self.ahead)
-        connect_streams(m, patterns.o, walker.i)
+        follower = walker.i if self._is_load else splitter.i
+        m.submodules.patterns = patterns = Fifo(shape=follower.payload.shape(), depth=self.ahead)
+        connect_streams(m, patterns.o, follower)
         connect_streams(m, splitter.o, wiring.flipped(self.bursts))
 
         # Both sides take the command in the same cycle.
+        to_bursts, to_lines = (splitter.i, patterns.i) if self._is_load else (patterns.i, walker.i)
         m.d.comb += [
-            self.i.ready.eq(splitter.i.ready & patterns.i.ready),
-            splitter.i.valid.eq(self.i.valid & patterns.i.ready),
-            patterns.i.valid.eq(self.i.valid & splitter.i.ready),
-            splitter.i.payload.base.eq(command.dram[shift:]),
-            patterns.i.payload.sbuf.base.eq(command.base),
+            self.i.ready.eq(to_bursts.ready & to_lines.ready),
+            to_bursts.valid.eq(self.i.valid & to_lines.ready),
+            to_lines.valid.eq(self.i.valid & to_bursts.ready),
         ]
-        for dim in range(DIMENSIONS):
-            m.d.comb += [
-                splitter.i.payload.sizes[dim].eq(command[f"size{dim}"]),
-                splitter.i.payload.strides[dim].eq(command[f"dram_stride{dim}"] >> shift),
-                patterns.i.payload.sizes[dim].eq(command[f"size{dim}"]),
-                patterns.i.payload.sbuf.strides[dim].eq(command[f"stride{dim}"]),
-            ]
+        self._fields(m, to_bursts.payload, to_lines.payload, shift)
         is_walking = Signal()
         m.d.comb += [
             self.lines.valid.eq(walker.o.valid),
@@ -98,3 +93,15 @@ class DmaWalk(wiring.Component):
             self.busy.eq(is_walking | splitter.busy),
         ]
         return m
+
+    def _fields(self, m: Module, dram: Any, sbuf: Any, shift: int) -> None:
+        """The two patterns of a command; that of DRAM in lines."""
+        command = self.i.payload
+        m.d.comb += [dram.base.eq(command.dram[shift:]), sbuf.sbuf.base.eq(command.base)]
+        for dim in range(DIMENSIONS):
+            m.d.comb += [
+                dram.sizes[dim].eq(command[f"size{dim}"]),
+                dram.strides[dim].eq(command[f"dram_stride{dim}"] >> shift),
+                sbuf.sizes[dim].eq(command[f"size{dim}"]),
+                sbuf.sbuf.strides[dim].eq(command[f"stride{dim}"]),
+            ]
