@@ -14,7 +14,8 @@ class PatternWalker(wiring.Component):
 
     Latency: the first step is at `o` in the cycle after the pattern's transfer at `i`. Throughput: one step a cycle; the next pattern
     is taken in the cycle in which the last step leaves, so patterns follow each other without a bubble. No multiplier: each dimension
-    remembers the address at which its current pass began. Addresses wrap modulo their width; ranges are checked before. Reset drops the pattern.
+    remembers the address at which its current pass began. Addresses wrap modulo their width; ranges are checked before. Reset
+    drops the pattern.
 
     Parameters
     ----------
