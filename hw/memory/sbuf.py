@@ -121,9 +121,12 @@ class Sbuf(wiring.Component):
         line: Value = port.request.payload.address[: (lines - 1).bit_length()]
         for stage in range(1 if config.sbuf_latency < 3 else config.sbuf_latency - 1):
             next_hits = Signal(config.sbuf_banks, name=f"{name}_hits{stage}")
-            next_line = Signal(len(line), name=f"{name}_line{stage}")
-            m.d.sync += [next_hits.eq(hits), next_line.eq(line)]
-            hits, line = next_hits, next_line
+            m.d.sync += next_hits.eq(hits)
+            hits = next_hits
+            if lines > 1:
+                next_line = Signal(len(line), name=f"{name}_line{stage}", reset_less=True)
+                m.d.sync += next_line.eq(line)
+                line = next_line
         word = Signal(8 * config.word_bytes, name=f"{name}_word")
         rotated = Signal(8 * config.word_bytes, name=f"{name}_rotated")
         m.d.comb += [
