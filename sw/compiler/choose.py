@@ -10,7 +10,6 @@ from .ring import slot_limit, split_sbuf
 from .stream import slab_tiles
 from .tiling import Blocking, Shape, balanced, groups_of, step_cycles
 
-
 #: Lines loaded that are worth one cycle even where loading is hidden: of plans equally fast the one that moves less wins, and memory
 #: that stalls now and then hurts it less.
 TRAFFIC_COST = 64

@@ -135,8 +135,7 @@ def feed_stationary(plan: Plan, region: Region, *, slot_lines: int) -> tuple[Fee
 
     found = _collect([key(step) for step in plan.steps])
     slabs = []
-    for name, item in found.items():
-        block, group, first, count = name
+    for (block, group, first, count), item in found.items():
         low, high = spans[block, group]
         length = min(count * rows, shape.k - first * rows)
         slabs.append((Slab(row=first * rows, rows=length, column=low * shape.element, width=(high - low + 1) * shape.element), item))
@@ -145,10 +144,10 @@ def feed_stationary(plan: Plan, region: Region, *, slot_lines: int) -> tuple[Fee
 
     def locate(number: int, step: Step) -> tuple[int, int]:
         tile = plan.tiles[step.tile]
-        name = key(step)
-        pitch = feed.slabs[numbers[name]][0].width
+        found_key = key(step)
+        pitch = feed.slabs[numbers[found_key]][0].width
         column = (tile.n - spans[tile.block, tile.group][0]) * shape.element
-        return feed.ring.address(numbers[name]) + (step.k - name[2]) * rows * pitch + column, pitch
+        return feed.ring.address(numbers[found_key]) + (step.k - found_key[2]) * rows * pitch + column, pitch
 
     return feed, Operand(locate=locate, ring=feed.ring)
 
