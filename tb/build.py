@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,9 +100,7 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
             "build_args": list(flags),
             "waves": waves,
         }
-        status = launch(
-            job, folder=folder, log=folder / "build.log", timeout=timeout, environment=toolchain.environment(clean_environment())
-        )
+        status = launch(job, folder=folder, log=folder / "build.log", timeout=timeout, environment=_environment())
         if status != 0:
             raise BuildError(f"{name} must build, not end with {status}: see {folder / 'build.log'}\n{tail(folder / 'build.log')}")
         stamp.touch()
@@ -120,3 +119,10 @@ def locked(folder: Path) -> Iterator[None]:
     with open(folder.parent / f".{folder.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _environment() -> dict[str, str]:
+    """What make and Verilator need, and the launcher that keeps the objects of Verilator's runtime (ccache where there is one)."""
+    launcher = shutil.which("ccache") or f"{sys.executable} -ISE {Path(__file__).with_name('objcache.py')} {BUILD / 'objects'}"
+    variables = {"OBJCACHE": launcher, "MESHIUM_COMPILER": toolchain.compiler_version()}
+    return toolchain.environment(clean_environment()) | variables
