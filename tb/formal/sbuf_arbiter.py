@@ -187,13 +187,15 @@ PROOFS = (
         doc="a read returns what was last written to the line, with masks and rotation, latency 2",
         spec=lambda: DataSpec(config=_config(2, **_FLOAT)),
         mode="bmc",
-        depth=7,
+        depth=5,
+        cover_depth=6,
     ),
     Proof(
         name="sbuf.data4",
         doc="a read returns what was last written to the line, latency 4",
         spec=lambda: DataSpec(config=_config(4)),
         mode="bmc",
-        depth=9,
+        depth=7,
+        cover_depth=8,
     ),
 )
