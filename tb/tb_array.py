@@ -22,7 +22,6 @@ BENCH = Bench(
     doc="the processing elements and their wiring against the golden matmul, without the skews of the tile",
     top=lambda config: Array(config=config),
     configs=(
-        ChipConfig(name="int4x4", rows=4, adder_stages=2, **_COMMON),
         ChipConfig(name="mixed3x4", rows=3, dtypes=("int8", "bf16"), adder_stages=2, accumulator_stages=2, **_COMMON),
     ),
 )
