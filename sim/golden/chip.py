@@ -7,6 +7,7 @@ meet only in semaphores with blocking waits, so running each until it blocks rea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -197,7 +198,7 @@ class GoldenChip:
         """The interrupt pin."""
         return bool(self._get("IRQ_ENABLE") & self._get("IRQ_STATUS"))
 
-    def wait_interrupt(self, limit_cycles: int) -> None:
+    def wait_interrupt(self, limit_cycles: int, progress: Callable[[int], None] | None = None) -> None:
         """Returns if an enabled interrupt is pending; `NoInterrupt` otherwise, for jobs end inside the write that starts them."""
         if not self.interrupt:
             raise NoInterrupt(f"no enabled interrupt is pending (IRQ_ENABLE {self._get('IRQ_ENABLE'):#x}, STATUS {self._get('STATUS'):#x})")

@@ -53,8 +53,8 @@ class Transport(Protocol):
     def read_register(self, address: int) -> int:
         """Host read of a register."""
 
-    def wait_interrupt(self, limit_cycles: int) -> Any:
-        """Returns once the interrupt pin is high; raises a TimeoutError after `limit_cycles`."""
+    def wait_interrupt(self, limit_cycles: int, progress: Callable[[int], None] | None = None) -> Any:
+        """Returns once the interrupt pin is high; raises a TimeoutError after `limit_cycles`. `progress` is told the cycles so far."""
 
     def close(self) -> None:
         """Gives back what it holds."""
@@ -155,7 +155,14 @@ class Device:
             self._write_pair(engine_register(engine, "QUEUE_BASE"), address)
             self._write(engine_register(engine, "QUEUE_COUNT"), len(program.queues[engine]))
 
-    def run(self, program: Program, inputs: Mapping[str, Any] | None = None, *, limit_cycles: int = DEFAULT_LIMIT) -> RunResult:
+    def run(
+        self,
+        program: Program,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        limit_cycles: int = DEFAULT_LIMIT,
+        progress: Callable[[int], None] | None = None,
+    ) -> RunResult:
         """Loads `program`, rings the doorbell, waits for the end and reads the counters.
 
         Raises
@@ -170,7 +177,7 @@ class Device:
         self._write("IRQ_ENABLE", 1)
         self._write("CONTROL", 1)
         try:
-            self.transport.wait_interrupt(limit_cycles)
+            self.transport.wait_interrupt(limit_cycles, progress)
         except TimeoutError as error:
             raise JobTimeout(
                 f"job did not end within {limit_cycles} cycles: {error}; raise the limit or look for the engine that waits"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,16 +39,25 @@ class MatmulResult:
     result: RunResult
 
 
-def run_matmul(device: Device, a: np.ndarray, b: np.ndarray, *, source: str = "sbuf") -> MatmulResult:
-    """A[M, K] times B[K, N] on `device`: int8 arrays, or uint16 arrays of bf16 bits."""
+def run_matmul(
+    device: Device,
+    a: np.ndarray,
+    b: np.ndarray,
+    *,
+    source: str = "sbuf",
+    gemm: Gemm | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> MatmulResult:
+    """A[M, K] times B[K, N] on `device`: int8 arrays, or uint16 arrays of bf16 bits; `gemm` saves compiling again."""
     dtype = "int8" if a.dtype == np.int8 else "bf16"
-    gemm = compile_gemm(
-        m=a.shape[0], k=a.shape[1], n=b.shape[1], dtype=dtype, config=device.config, source=source, dram_bytes=device.memory_bytes
-    )
+    if gemm is None:
+        m, k, n = *a.shape, b.shape[1]
+        gemm = compile_gemm(m=m, k=k, n=n, dtype=dtype, config=device.config, source=source, dram_bytes=device.memory_bytes)
+    source = gemm.source
     inputs = {"a": pack_matrix(a, device.config), "b": pack_matrix(b, device.config)}
     result = None
     for index, program in enumerate(gemm.programs):
-        result = device.run(program, inputs if index == 0 else None, limit_cycles=gemm.limit_cycles)
+        result = device.run(program, inputs if index == 0 else None, limit_cycles=gemm.limit_cycles, progress=progress)
     assert result is not None
     kind = np.int32 if dtype == "int8" else np.float32
     c = unpack_matrix(device.read(gemm.programs[-1], "c"), a.shape[0], b.shape[1], kind, device.config)
@@ -58,29 +68,31 @@ def run_matmul(device: Device, a: np.ndarray, b: np.ndarray, *, source: str = "s
 def reference(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The product by numpy alone, and how far each element of a correct result may be from it.
 
-    int8: int64 arithmetic wrapped to int32, distance 0. bf16: float64. Products of bf16 are exact in fp32, and a sum of K terms in any
-    order is
-    rounded at most K - 1 times (2K with the tiles' partial sums), each time by at most 2**-24 of a partial sum, which is at most sum
-    |a||b|;
-    a product or sum below the normal range is off by at most 2**-126 once more. Where the exact result is not finite, or intermediate
-    sums may
-    overflow, no distance is stated (NaN): there only the golden model decides.
+    int8: int64 arithmetic wrapped to int32, distance 0. bf16: float64, subnormal operands as zero. A product of two bf16 is exact in fp32, and a
+    sum of K terms, in whatever order, is rounded at most 2K times (within a block, and where blocks are added up), each time by at most 2**-24
+    of a partial sum, itself at most sum |a||b|; flushing to zero adds at most 2**-126 each time. Where intermediate sums may leave the range of
+    fp32 no distance is stated (NaN), and only the golden model decides. Infinity and NaN that come from the operands must come out as they are.
     """
     if a.dtype == np.int8:
         exact = (a.astype(np.int64) @ b.astype(np.int64)).astype(np.uint64).astype(np.uint32).view(np.int32)
         return exact, np.zeros(exact.shape)
-    left, right = bf16_to_values(a).astype(np.float64), bf16_to_values(b).astype(np.float64)
+    left, right = (_flushed(bf16_to_values(bits).astype(np.float64)) for bits in (a, b))
     with np.errstate(invalid="ignore", over="ignore"):
         value = left @ right
-        magnitude = np.abs(left) @ np.abs(right)
-    terms = a.shape[1]
-    bound = 2 * terms * (2.0**-24 * magnitude + 2.0**-126)
+    magnitude = np.abs(np.where(np.isfinite(left), left, 0)) @ np.abs(np.where(np.isfinite(right), right, 0))
+    bound = 2 * a.shape[1] * (2.0**-24 * magnitude + 2.0**-126)
     return value, np.where(magnitude < 2.0**127, bound, np.nan)
 
 
+def _flushed(values: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(values) < 2.0**-126, 0.0, values)
+
+
 def within(c: np.ndarray, value: np.ndarray, bound: np.ndarray) -> tuple[bool, float]:
-    """Whether `c` is as near to `value` as stated everywhere, and the largest distance (where a bound is stated)."""
+    """Whether `c` is as near to `value` as stated everywhere, and the largest distance among finite values with a stated bound."""
     stated = ~np.isnan(bound)
-    distance = np.abs(c.astype(np.float64) - value.astype(np.float64))[stated]
-    worst = float(distance.max()) if distance.size else 0.0
-    return bool(np.all(distance <= bound[stated])), worst
+    result, exact, limit = c.astype(np.float64)[stated], value.astype(np.float64)[stated], bound[stated]
+    finite = np.isfinite(exact)
+    same = np.array_equal(result[~finite], exact[~finite], equal_nan=True)
+    distance = np.abs(result[finite] - exact[finite])
+    return bool(same and np.all(distance <= limit[finite])), float(distance.max()) if distance.size else 0.0
