@@ -39,6 +39,9 @@ class Fifo(wiring.Component):
         self._shape = shape
         self._depth = depth
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1))})
+        #: Where the next word goes to and comes from. Public for proofs, as is the word `peek` (an input of proofs) of the storage.
+        self.produce, self.consume = Signal(range(depth)), Signal(range(depth))
+        self.peek, self.peeked = Signal(range(depth)), Signal(len(Value.cast(self.i.payload)))
 
     @property
     def depth(self) -> int:
@@ -51,7 +54,7 @@ class Fifo(wiring.Component):
         width = len(Value.cast(self.i.payload))
         m.submodules.storage = storage = memory.Memory(shape=width, depth=depth, init=[])
         write, read = storage.write_port(), storage.read_port(domain="comb")
-        produce, consume = Signal(range(depth)), Signal(range(depth))
+        produce, consume = self.produce, self.consume
         push, pop = Signal(), Signal()
         m.d.comb += [
             self.i.ready.eq(self.level != depth),
@@ -69,6 +72,9 @@ class Fifo(wiring.Component):
         with m.If(pop):
             m.d.sync += consume.eq(0 if depth == 1 else _next(consume, depth))
         m.d.sync += self.level.eq(self.level + push - pop)
+        if platform == "formal":
+            observer = storage.read_port(domain="comb")
+            m.d.comb += [observer.addr.eq(self.peek), self.peeked.eq(observer.data)]
         return m
 
 

@@ -64,12 +64,14 @@ class Dispatcher(wiring.Component):
             members[f"o_{snake(item.name)}"] = Out(stream.Signature(command_layout(item.name)))
             members[f"posts_{snake(item.name)}"] = Out(stream.Signature(posts_layout()))
         super().__init__(members)
+        #: Waits of the instruction at the head that have been served; public for proofs.
+        self.served = Signal(2)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         decoder = Decoder(self._engine, self.i.payload.word)
         good, issue = Signal(), Signal()
-        served, wanted = Signal(2), Signal(2)
+        served, wanted = self.served, Signal(2)
         m.d.comb += [
             self.o_idle.eq(~self.i.valid),
             self.o_cause.eq(self.i.payload.cause),

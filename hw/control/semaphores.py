@@ -68,10 +68,12 @@ class Semaphores(wiring.Component):
                 "post": In(SemaphorePost()).array(len(ENGINES), POSTS),
             }
         )
+        #: The counters; public for proofs.
+        self.counters = [Signal(self._width, name=f"counter{index}") for index in range(self._count)]
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        counters = [Signal(self._width, name=f"counter{index}") for index in range(self._count)]
+        counters = self.counters
         # Earlier ports of this cycle: (took effect, semaphore, counter after it). The last one on a semaphore decides its new value.
         earlier: list[tuple[Value, Value, Value]] = []
         for engine in range(len(ENGINES)):
