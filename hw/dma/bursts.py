@@ -73,49 +73,47 @@ class BurstSplitter(wiring.Component):
         address_width = config.axi_address_width - shift
         addresses = {"dram": (address_width, DRAM_STRIDE_BITS - shift)}
         m.submodules.walker = walker = PatternWalker(size_width=DMA_SIZE_BITS, addresses=addresses)
-        run_length = self._walk_runs(m, walker)
+        run_rest = self._walk_runs(m, walker)
         run = walker.o
 
-        # The pending run: a few lines short of a burst plus one whole run at most.
+        # The pending run: at most a burst that can still grow, and one whole run. All counts are less one, as AxLEN is: none can be zero.
         occupied, last = Signal(), Signal()
         start, end = Signal(address_width), Signal(address_width)
-        length = Signal(DMA_SIZE_BITS + 1)
+        rest = Signal(DMA_SIZE_BITS + 1)
 
         page_lines, most = PAGE_BYTES // config.line_bytes, burst_limit(config)
-        room = Signal(range(page_lines + 1))
-        limit = Signal(range(most + 1))
+        room, limit, beats = Signal(range(page_lines)), Signal(range(most)), Signal(range(most))
         full, joins, merge, issue, drained = Signal(), Signal(), Signal(), Signal(), Signal()
-        beats = Signal(range(most + 1))
         m.d.comb += [
-            room.eq(page_lines - start[: page_lines.bit_length() - 1]),
-            limit.eq(Mux(room < most, room, most)),
-            full.eq(length >= limit),
-            beats.eq(Mux(full, limit, length)),
-            drained.eq(length == beats),
+            room.eq(~start[: page_lines.bit_length() - 1]),
+            limit.eq(Mux(room < most - 1, room, most - 1)),
+            full.eq(rest >= limit),
+            beats.eq(Mux(full, limit, rest)),
+            drained.eq(rest == beats),
             joins.eq(run.payload.dram == end),
             merge.eq(occupied & run.valid & joins & ~full & ~last),
             self.o.valid.eq(occupied & (full | last | (run.valid & ~joins))),
             self.o.payload.address.eq(start << shift),
-            self.o.payload.length.eq(beats - 1),
+            self.o.payload.length.eq(beats),
             self.o.payload.last.eq(last & drained),
             issue.eq(self.o.valid & self.o.ready),
             run.ready.eq(merge | ~occupied | (issue & drained)),
             self.busy.eq(occupied | run.valid),
         ]
         with m.If(issue):
-            m.d.sync += [start.eq(start + beats), length.eq(length - beats), occupied.eq(~drained)]
+            m.d.sync += [start.eq(start + beats + 1), rest.eq(rest - beats - 1), occupied.eq(~drained)]
         with m.If(run.valid & run.ready):
             m.d.sync += last.eq(run.payload.last)
             with m.If(merge):
-                m.d.sync += [end.eq(end + run_length), length.eq(length + run_length)]
+                m.d.sync += [end.eq(end + run_rest + 1), rest.eq(rest + run_rest + 1)]
             with m.Else():
-                m.d.sync += [occupied.eq(1), start.eq(run.payload.dram), end.eq(run.payload.dram + run_length), length.eq(run_length)]
+                m.d.sync += [occupied.eq(1), start.eq(run.payload.dram), end.eq(run.payload.dram + run_rest + 1), rest.eq(run_rest)]
         return m
 
     def _walk_runs(self, m: Module, walker: PatternWalker) -> Signal:
-        """Feeds `walker` with the pattern of runs; gives the lines of each run of the pattern being walked."""
+        """Feeds `walker` with the pattern of runs; gives the lines, less one, of each run of the pattern being walked."""
         pattern = self.i.payload
-        is_contiguous, run_length = Signal(), Signal(DMA_SIZE_BITS)
+        is_contiguous, run_rest = Signal(), Signal(DMA_SIZE_BITS)
         m.d.comb += [
             is_contiguous.eq(pattern.strides[0] == 1),
             walker.i.valid.eq(self.i.valid),
@@ -126,5 +124,5 @@ class BurstSplitter(wiring.Component):
             size = Mux(is_contiguous, 1, pattern.sizes[0]) if dim == 0 else pattern.sizes[dim]
             m.d.comb += [walker.i.payload.sizes[dim].eq(size), walker.i.payload.dram.strides[dim].eq(pattern.strides[dim])]
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += run_length.eq(Mux(is_contiguous, pattern.sizes[0], 1))
-        return run_length
+            m.d.sync += run_rest.eq(Mux(is_contiguous, pattern.sizes[0] - 1, 0))
+        return run_rest

@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import Cause
-from ..common.streams import Fifo
+from ..common.streams import Fifo, connect_streams
 from ..control.command import EngineState, command_layout
 from ..memory.ports import SbufPort
 from .axi import AxiError, WritePort, burst_limit
 from .readahead import ReadAhead
+from .sender import BeatSender
 from .tracker import BurstTracker
 from .walk import DmaWalk
 
@@ -95,18 +96,25 @@ class StoreDma(wiring.Component):
             ahead.stop.eq(is_draining),
         ]
         claimed = self._claim(m, walk, tracker, ahead, clear, is_draining)
-        sent, is_sending = self._send(m, tracker, ahead, claimed)
+        # Never full: every burst in it is also in flight, which the tracker bounds.
+        m.submodules.lengths = lengths = Fifo(shape=8, depth=config.dma_outstanding)
+        m.submodules.sender = sender = BeatSender(config=config)
+        connect_streams(m, lengths.o, sender.i_length)
+        connect_streams(m, ahead.o, sender.i_line)
+        wiring.connect(m, sender.o, wiring.flipped(self.axi.data))
+        m.d.comb += [lengths.i.valid.eq(claimed), lengths.i.payload.eq(tracker.i.payload.length)]
 
-        is_read, is_active = Signal(), Signal()
+        is_sent, is_read, is_active = Signal(), Signal(), Signal()
         m.d.comb += [
             answer.ready.eq(tracker.oldest.valid),
             tracker.oldest.ready.eq(answer.valid),
             fault.eq(answer.valid & answer.ready & answer.payload[1] & ~is_draining),
-            clear.eq(is_draining & ~tracker.oldest.valid & ~is_sending & ~ahead.busy),
+            clear.eq(is_draining & ~tracker.oldest.valid & ~lengths.o.valid & ~ahead.busy),
             self.error.cause.eq(Cause.WRITE_ERROR),
+            is_sent.eq(sender.o.valid & sender.o.ready),
             is_read.eq(self.sbuf.request.valid & self.sbuf.request.ready),
             is_active.eq(walk.busy | tracker.oldest.valid | is_draining),
-            self.o_state.eq(Mux(is_read | sent, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE))),
+            self.o_state.eq(Mux(is_read | is_sent, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE))),
         ]
         m.d.sync += [
             self.done_store.eq(answer.valid & answer.ready & tracker.oldest.payload.last & ~fault & ~is_draining),
@@ -133,23 +141,3 @@ class StoreDma(wiring.Component):
         with m.If(clear):
             m.d.sync += unclaimed.eq(0)
         return claimed
-
-    def _send(self, m: Module, tracker: BurstTracker, ahead: ReadAhead, claimed: Signal) -> tuple[Signal, Signal]:
-        """Sends the beats of the claimed bursts, marking the last of each: (a beat is taken, beats are left)."""
-        beat = self.axi.data
-        # Never full: every burst in it is also in flight, which the tracker bounds.
-        m.submodules.lengths = lengths = Fifo(shape=8, depth=self._config.dma_outstanding)
-        count, sent = Signal(8), Signal()
-        m.d.comb += [
-            lengths.i.valid.eq(claimed),
-            lengths.i.payload.eq(tracker.i.payload.length),
-            lengths.o.ready.eq(sent & beat.payload.last),
-            beat.valid.eq(lengths.o.valid & ahead.o.valid),
-            beat.payload.data.eq(ahead.o.payload),
-            beat.payload.last.eq(count == lengths.o.payload),
-            ahead.o.ready.eq(lengths.o.valid & beat.ready),
-            sent.eq(beat.valid & beat.ready),
-        ]
-        with m.If(sent):
-            m.d.sync += count.eq(Mux(beat.payload.last, 0, count + 1))
-        return sent, lengths.o.valid

@@ -32,6 +32,8 @@ class BurstTracker(wiring.Component):
         The AXI address channel.
     oldest : Out(stream of {address, last})
         The oldest burst in flight; its owner takes it with the last beat or response.
+    in_flight : Out(range(dma_outstanding + 1))
+        Bursts in flight, the one on the address channel included.
     """
 
     def __init__(self, *, config: ChipConfig) -> None:
@@ -42,6 +44,7 @@ class BurstTracker(wiring.Component):
                 "i": In(stream.Signature(Burst(config))),
                 "request": Out(stream.Signature(BurstRequest(config))),
                 "oldest": Out(stream.Signature(self._flight)),
+                "in_flight": Out(range(config.dma_outstanding + 1)),
             }
         )
 
@@ -51,6 +54,7 @@ class BurstTracker(wiring.Component):
         wiring.connect(m, flights.o, wiring.flipped(self.oldest))
         is_free = Signal()
         m.d.comb += [
+            self.in_flight.eq(flights.level),
             is_free.eq(~self.request.valid | self.request.ready),
             self.i.ready.eq(is_free & flights.i.ready),
             flights.i.valid.eq(self.i.valid & is_free),
