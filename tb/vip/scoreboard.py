@@ -7,11 +7,11 @@ test that has no line or compared nothing. A test therefore ends with `Scoreboar
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections import deque
 from typing import Any
 
-import cocotb
 from cocotb.utils import get_sim_time
 
 SCORES = "MESHIUM_SCORES"
@@ -25,7 +25,7 @@ def report(compared: int, *, name: str = "scoreboard") -> None:
     if path := os.environ.get(SCORES):  # absent when a testbench is run by hand, without run_tb
         with open(path, "a") as file:
             file.write(line + "\n")
-    cocotb.log.info("%s: %d compared", name, compared)
+    logging.getLogger("cocotb.scoreboard").info("%s: %d compared", name, compared)
 
 
 class Scoreboard:
