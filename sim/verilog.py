@@ -172,7 +172,8 @@ class _Emitter:
                 if signal not in declared:
                     self._owners.setdefault(signal, set()).add(owner)
         _name_wires(design, declared)
-        text, _ = rtlil.convert_fragment(design, name=_SELF, emit_src=False)
+        with mock.patch.object(rtlil.ModuleEmitter, "emit_memory", _emit_memory):
+            text, _ = rtlil.convert_fragment(design, name=_SELF, emit_src=False)
         return _normalise(text, keep_initial_values=self._initial_values), clocks
 
 
@@ -189,10 +190,18 @@ def _name_wires(design: Design, ports: SignalSet) -> None:
                 info.signal_names[signal] = name
 
 
+_emit_memory_contents = rtlil.ModuleEmitter.emit_memory
+
+
+def _emit_memory(emitter: Any, cell_index: int, cell: Any) -> None:
+    """Contents of a memory, unless they are all zero: those are nobody's, as memories power up undefined."""
+    if any(cell.init):
+        _emit_memory_contents(emitter, cell_index, cell)
+
+
 def _normalise(text: str, *, keep_initial_values: bool) -> str:
-    """Drops what is not hardware: generator marks and memory contents that are all zero (memories power up undefined)."""
+    """Drops what is not hardware, as asked power-up values too, and numbers ports from 1."""
     text = re.sub(r'^attribute \\(generator "[^"]*"|top 1)\n', "", text, flags=re.M)
-    text = re.sub(r"^  cell \$meminit_v2 (?:(?!^  end$).)*?connect \\DATA \d+'0*\n(?:(?!^  end$).)*?^  end\n", "", text, flags=re.M | re.S)
     # Yosys takes port 0 for one without a place and puts it last.
     text = re.sub(r"^(  wire width \d+ (?:input|output|inout)) (\d+)", lambda match: f"{match[1]} {int(match[2]) + 1}", text, flags=re.M)
     if not keep_initial_values:

@@ -143,6 +143,7 @@ def build_library(
     options: BuildOptions | None = None,
     control: str = "",
     cache: BuildCache | None = None,
+    compile_only: Sequence[str] | None = None,
     label: str = "",
 ) -> Path:
     """Path of a shared library of `verilog` under the C++ `harness`, from the cache if it was built before.
@@ -159,6 +160,8 @@ def build_library(
         Flags.
     control : str
         Text of a Verilator control file (`.vlt`), for example to make single memories public.
+    compile_only : sequence of str
+        The files Verilator is given; the others are there for it to find. All of them by default.
     label : str
         What messages call this build; the top's name by default.
 
@@ -172,7 +175,7 @@ def build_library(
     arguments = options.verilator_arguments(top)
     common = options.cxx_arguments()
     parts: dict[str, str] = {"kind": "model", "verilator flags": " ".join(arguments), "cxx flags": " ".join([*common, options.optimise])}
-    parts |= {f"verilog {name}": text for name, text in verilog.items()} | {"control": control, **_tools()}
+    parts |= {f"verilog {name}": text for name, text in verilog.items()} | {"control": control, "files": repr(compile_only), **_tools()}
     # Headers shape the result too, and are few: all of them count.
     parts |= {f"harness {path.name}": path.read_text() for path in sorted(SOURCES.glob("*.h"))}
     parts |= {f"harness {name}": (SOURCES / name).read_text() for name in harness}
@@ -180,7 +183,7 @@ def build_library(
     def build(folder: Path) -> None:
         for name, text in verilog.items():
             (folder / name).write_text(text)
-        files = list(verilog)
+        files = list(verilog if compile_only is None else compile_only)
         if control:
             (folder / "control.vlt").write_text(control)
             files.insert(0, "control.vlt")

@@ -1,0 +1,204 @@
+"""`sim.verilog`: every distinct module once, readable names, the same bytes every time, the same behaviour as Amaranth's own output."""
+
+import re
+
+import numpy as np
+import pytest
+from amaranth.back import verilog as amaranth_verilog
+from amaranth.hdl import DomainRenamer, EnableInserter, Module, Signal, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from sim.verilated.build import BuildOptions
+from sim.verilated.interactive import PyVerilator
+from sim.verilog import emit, module_names
+
+
+class Mac(wiring.Component):
+    """a * b + k, registered."""
+
+    def __init__(self, *, k: int = 0) -> None:
+        self._k = k
+        super().__init__({"a": In(signed(8)), "b": In(signed(8)), "o": Out(signed(16))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.o.eq(self.a * self.b + self._k)
+        return m
+
+
+class PE(wiring.Component):
+    """Nested parts, a memory, an FSM, a struct port of which the parent may leave fields open."""
+
+    def __init__(self, *, k: int = 0) -> None:
+        self._k = k
+        layout = data.StructLayout({"x": 3, "y": 4})
+        super().__init__({"a": In(8), "b": In(8), "w": In(1), "s": In(layout), "east": Out(8), "o": Out(16), "t": Out(layout)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.mac = mac = Mac(k=self._k)
+        m.submodules.table = table = memory.Memory(shape=8, depth=16, init=[])
+        write, read = table.write_port(), table.read_port(domain="comb")
+        m.d.comb += [write.addr.eq(self.a), write.data.eq(self.b), write.en.eq(self.w), read.addr.eq(self.b), mac.a.eq(self.a), mac.b.eq(read.data)]
+        m.d.sync += [self.east.eq(self.a), self.t.eq(self.s)]
+        with m.FSM():
+            with m.State("PASS"):
+                m.d.comb += self.o.eq(mac.o)
+                with m.If(self.w):
+                    m.next = "FLIP"
+            with m.State("FLIP"):
+                m.d.comb += self.o.eq(~mac.o)
+                m.next = "PASS"
+        return m
+
+
+class Grid(wiring.Component):
+    """n x n elements; those of the last column leave `east` open, those of the first row and column have constants at `s`."""
+
+    def __init__(self, *, n: int, odd_one: int = 0) -> None:
+        self._n, self._odd_one = n, odd_one
+        super().__init__({"a": In(8).array(n), "b": In(8).array(n), "w": In(1), "o": Out(16).array(n, n)})
+
+    def elaborate(self, platform):
+        m = Module()
+        for row in range(self._n):
+            east = self.a[row]
+            for col in range(self._n):
+                m.submodules[f"pe_{row}_{col}"] = pe = PE(k=self._odd_one if row == col == 1 else 0)
+                m.d.comb += [pe.a.eq(east), pe.b.eq(self.b[col]), pe.w.eq(self.w), self.o[row][col].eq(pe.o)]
+                if row and col:
+                    m.d.comb += pe.s.eq(east)
+                east = pe.east
+        return m
+
+
+def test_identical_modules_are_written_once():
+    text = emit(Grid(n=4), name="grid")
+    assert sorted(module_names(text)) == ["grid", "mac", "pe"]
+    assert len(re.findall(r"^  pe pe_\d_\d \(", text, flags=re.M)) == 16
+
+
+def test_same_bytes_every_time():
+    assert emit(Grid(n=3), name="grid") == emit(Grid(n=3), name="grid")
+
+
+def test_modules_that_differ_in_a_constant_stay_apart():
+    text = emit(Grid(n=2, odd_one=5), name="grid")
+    assert sorted(module_names(text)) == ["grid", "mac", "mac_2", "pe", "pe_2"]
+    instances = dict(re.findall(r"^  (pe\w*) (pe_\d_\d) \(", text, flags=re.M)[::-1])
+    assert set(instances) == {"pe", "pe_2"}
+
+
+def test_wires_are_named_after_instances_and_clock_comes_first():
+    text = emit(Grid(n=2), name="grid")
+    assert ".east(pe_0_1__a)" in text
+    assert text.split("module grid(")[1].startswith("clk, rst, a__0, a__1, b__0")
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_behaves_like_the_output_of_amaranth(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    sims = []
+    for folder, text in (("merged", emit(Grid(n=2, odd_one=3), name="grid")), ("plain", amaranth_verilog.convert(Grid(n=2, odd_one=3), name="grid"))):
+        path = tmp_path / folder / "grid.v"
+        path.parent.mkdir()
+        path.write_text(text)
+        sims.append(PyVerilator.build(str(path), options=BuildOptions(public=True, optimise="-O0")))
+    outputs = [f"o__{row}__{col}" for row in range(2) for col in range(2)]
+    changes = 0
+    for cycle in range(200):
+        pins = {name: int(rng.integers(256)) for name in ("a__0", "a__1", "b__0", "b__1")} | {"w": int(rng.integers(2)), "rst": int(cycle < 2)}
+        for sim in sims:
+            for name, value in pins.items():
+                sim.io[name] = value
+            sim.clock.tick()
+        seen = [[int(sim.io[name]) for name in outputs] for sim in sims]
+        assert seen[0] == seen[1], f"seed {seed}, cycle {cycle}"
+        changes += any(seen[0])
+    assert changes > 50
+
+
+class Transformed(wiring.Component):
+    """A part behind a transformer, which has to reach every register of it."""
+
+    def __init__(self) -> None:
+        super().__init__({"enable": In(1), "a": In(8), "o": Out(16), "p": Out(16)})
+
+    def elaborate(self, platform):
+        m = Module()
+        inner, renamed = Grid(n=1), Mac()
+        m.submodules.inner = EnableInserter(self.enable)(inner)
+        m.submodules.renamed = DomainRenamer({"sync": "sync"})(renamed)
+        m.d.comb += [inner.a[0].eq(self.a), self.o.eq(inner.o[0][0]), renamed.a.eq(self.a), self.p.eq(renamed.o)]
+        return m
+
+
+def test_transformed_parts_keep_their_transformation():
+    text = emit(Transformed(), name="transformed")
+    body = text.split("module transformed__inner__pe_0_0__mac")[1].split("endmodule")[0]
+    assert "enable" in body
+
+
+class Peeking(wiring.Component):
+    """Reads a signal of its part that is in no signature: such parts cannot be cut out."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(8), "o": Out(8)})
+
+    def elaborate(self, platform):
+        class Secretive(wiring.Component):
+            def __init__(self):
+                super().__init__({"a": In(8)})
+                self.secret = Signal(8)
+
+            def elaborate(self, platform):
+                m = Module()
+                m.d.sync += self.secret.eq(self.a + 1)
+                return m
+
+        m = Module()
+        m.submodules.part = part = Secretive()
+        m.d.comb += [part.a.eq(self.a), self.o.eq(part.secret)]
+        return m
+
+
+def test_parts_whose_signals_are_read_from_outside_stay_inside(tmp_path):
+    text = emit(Peeking(), name="peeking")
+    assert module_names(text) == ["peeking", "peeking__part"]
+    (tmp_path / "peeking.v").write_text(text)
+    sim = PyVerilator.build(str(tmp_path / "peeking.v"), options=BuildOptions(public=True, optimise="-O0"))
+    sim.io.rst, sim.io.a = 0, 41
+    sim.clock.tick()
+    assert sim.io.o == 42
+
+
+def test_zero_memories_power_up_undefined_and_registers_by_choice():
+    with_values, without = emit(Grid(n=1), name="grid"), emit(Grid(n=1), name="grid", initial_values=False)
+    assert "initial" not in re.sub(r"reg [^;]* = [^;]*;", "", with_values).replace("$initial", "")
+    assert re.search(r"reg \[7:0\] east = ", with_values)
+    assert not re.search(r"^\s*reg [^;]*=", without, flags=re.M)
+
+
+def test_memory_contents_that_are_not_zero_are_kept():
+    class Rom(wiring.Component):
+        def __init__(self):
+            super().__init__({"address": In(2), "o": Out(8)})
+
+        def elaborate(self, platform):
+            m = Module()
+            m.submodules.rom = rom = memory.Memory(shape=8, depth=4, init=[1, 2, 0, 0x5A])
+            port = rom.read_port(domain="comb")
+            m.d.comb += [port.addr.eq(self.address), self.o.eq(port.data)]
+            return m
+
+    assert "8'h5a" in emit(Rom(), name="rom")
+
+
+def test_refuses_what_it_cannot_convert():
+    with pytest.raises(ValueError, match="name must be a Verilog identifier, not '4x4'"):
+        emit(Mac(), name="4x4")
+    with pytest.raises(TypeError, match="component must be an Amaranth elaboratable, not 3"):
+        emit(3, name="three")
+    with pytest.raises(TypeError, match="ports must be given"):
+        emit(Module(), name="bare")
