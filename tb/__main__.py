@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
 
 from sim.verilated.toolchain import ToolError
 
-from .build import BuildError
+from .build import BuildError, pins_of
 from .registry import Bench, benches
 from .runner import Result, TestbenchError, run_bench
-from .waveview import pins_of, write_view
+from .waveview import write_view
 
 
 def _chosen(names: tuple[str, ...]) -> list[Bench]:
@@ -38,6 +39,8 @@ def _show(result: Result) -> None:
 @click.option("--viewer", is_flag=True, help="With --waves: leave a viewer file too, and run one configuration only.")
 def main(names: tuple[str, ...], config: str | None, seed: int | None, only: str | None, waves: bool, viewer: bool) -> None:
     """Runs the testbenches called NAMES, all of them by default."""
+    # `timeout` and CI systems stop a command this way; an exception makes `launch` take the simulation down too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failures = 0
     for bench in _chosen(names):
         try:
@@ -59,7 +62,7 @@ def main(names: tuple[str, ...], config: str | None, seed: int | None, only: str
             if viewer:
                 vcd = result.folder / "dump.vcd"
                 gtkw, surfer = write_view(
-                    vcd, toplevel=bench.name, pins=pins_of(result.verilog, bench.name), ports=bench.ports, decode=bench.decode
+                    vcd, toplevel=bench.name, pins=pins_of(result.verilog.read_text(), bench.name), ports=bench.ports, decode=bench.decode
                 )
                 click.echo(f"  look at it with: gtkwave {gtkw}\n               or: surfer {vcd} -c {surfer}")
     click.echo(f"{failures} run(s) failed" if failures else "every run passed")

