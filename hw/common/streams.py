@@ -95,6 +95,7 @@ def connect_streams(m: Module, source: Any, sink: Any) -> None:
     TypeError
         if the payload shapes differ.
     """
+
     def described(interface: Any) -> Any:
         shape = interface.signature.members["payload"].shape
         return shape if isinstance(shape, data.Layout) else Shape.cast(shape)

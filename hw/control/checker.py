@@ -92,7 +92,11 @@ class Checker(wiring.Component):
         failures = [
             (Cause.FETCH_ERROR, entry.error, entry.word),
             (Cause.ILLEGAL_OPCODE, ~Cat(decoder.is_a(item) for item in decoder.instructions).any(), decoder.header("opcode")),
-            (Cause.RESERVED, Cat(decoder.is_a(item) & (entry.word & item.reserved_mask).any() for item in decoder.instructions).any(), Const(0)),
+            (
+                Cause.RESERVED,
+                Cat(decoder.is_a(item) & (entry.word & item.reserved_mask).any() for item in decoder.instructions).any(),
+                Const(0),
+            ),
             (Cause.MODE, self._bad_mode(decoder), Const(0)),
             self._semaphores(decoder),
             (Cause.SIZE, self._bad_size(decoder, extent), Const(0)),

@@ -117,4 +117,3 @@ class Dispatcher(wiring.Component):
             m.d.sync += loaded.eq(1)
         with m.If(self.o_multiply_moving.valid & self.o_multiply_moving.ready):
             m.d.sync += loaded.eq(0)
-

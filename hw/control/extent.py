@@ -68,7 +68,9 @@ class PatternExtent(wiring.Component):
             base_width, stride_width = widths
             # |sum| < DIMENSIONS * 2**size_width * 2**(stride_width - 1) + 2**base_width
             reach = signed(max(size_width + stride_width + 1, base_width) + 2)
-            members[f"i_{name}"] = In(data.StructLayout({"base": base_width, "strides": data.ArrayLayout(signed(stride_width), DIMENSIONS)}))
+            members[f"i_{name}"] = In(
+                data.StructLayout({"base": base_width, "strides": data.ArrayLayout(signed(stride_width), DIMENSIONS)})
+            )
             members[f"o_{name}"] = Out(data.StructLayout({"low": reach, "high": reach}))
         super().__init__(members)
 

@@ -90,7 +90,13 @@ class Fetcher(wiring.Component):
         m.d.comb += [
             popped.eq(self.o.valid & self.o.ready),
             issue.eq(
-                (remaining != 0) & ~checking & ~broken & ~self.i_halt & ~self.i_start & (reserved != depth) & (outstanding != depth)
+                (remaining != 0)
+                & ~checking
+                & ~broken
+                & ~self.i_halt
+                & ~self.i_start
+                & (reserved != depth)
+                & (outstanding != depth)
                 & (~self.fetch.request.valid | self.fetch.request.ready)
             ),
             self.o_busy.eq(outstanding != 0),
@@ -117,10 +123,7 @@ class Fetcher(wiring.Component):
         end = Signal(ADDRESS_WIDTH + 1)
         m.d.comb += [
             end.eq(address + (remaining << (size.bit_length() - 1))),
-            refused.eq(
-                (remaining != 0)
-                & ((address & (size - 1)).any() | (address < self.i_window.low) | (end > self.i_window.high))
-            ),
+            refused.eq((remaining != 0) & ((address & (size - 1)).any() | (address < self.i_window.low) | (end > self.i_window.high))),
         ]
         with m.If(checking):
             m.d.sync += checking.eq(0)

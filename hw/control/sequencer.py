@@ -145,7 +145,10 @@ class Sequencer(wiring.Component):
             self.o_waiting.eq(self.wait.valid & ~self.wait.ready),
             self.o_inflight.eq(completion.o_inflight | fetcher.o_busy | (broken & (self.engine_state != EngineState.IDLE))),
             self.o_progress.eq(
-                self.o_start.any() | self.o_done.any() | (self.wait.valid & self.wait.ready) | (self.fetch.response.valid & self.fetch.response.ready)
+                self.o_start.any()
+                | self.o_done.any()
+                | (self.wait.valid & self.wait.ready)
+                | (self.fetch.response.valid & self.fetch.response.ready)
             ),
         ]
         starved = dispatcher.o_idle & (dispatcher.o_index != count)

@@ -19,7 +19,9 @@ def legal_values(rng, instruction, config: ChipConfig, window: tuple[int, int]) 
     if "accumulate" in names:
         values["accumulate"] = int(rng.integers(2))
     if "mode" in names:
-        modes = [OutputMode.RAW] + [OutputMode.INT8, OutputMode.INT32] * config.has_int + [OutputMode.BF16, OutputMode.FP32] * config.has_float
+        modes = (
+            [OutputMode.RAW] + [OutputMode.INT8, OutputMode.INT32] * config.has_int + [OutputMode.BF16, OutputMode.FP32] * config.has_float
+        )
         values["mode"] = int(rng.choice(modes))
         if values["mode"] != OutputMode.RAW:
             values |= {"bias": int(rng.integers(2)), "relu": int(rng.integers(2))}
@@ -63,11 +65,11 @@ def _pattern(rng, values, sizes, base, stride, unit, low, high, stride_limit):
 
 def random_word(rng, engine: str, config: ChipConfig, window: tuple[int, int]) -> int:
     """An instruction word: legal, over an edge by one step, with a field at an extreme, with bits flipped, or noise."""
-    instruction = rng.choice([item for item in instructions_of(engine)])
+    instruction = rng.choice(list(instructions_of(engine)))
     values = legal_values(rng, instruction, config, window)
     word = pack(instruction, values)
     kind = rng.integers(10)
-    field = rng.choice([item for item in instruction.all_fields])
+    field = rng.choice(list(instruction.all_fields))
     mask = (1 << field.width) - 1
     if kind < 4:
         return word

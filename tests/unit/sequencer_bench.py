@@ -5,12 +5,31 @@ from collections import deque
 import numpy as np
 from amaranth.sim import Simulator
 
-from hw.common.isa import BY_OPCODE, ENGINES, unpack
+from hw.common.config import ChipConfig
+from hw.common.isa import BY_OPCODE, ENGINES, INSTRUCTIONS, instructions_of, pack, unpack
 from hw.control.command import EngineState
 from hw.control.decode import channels, snake
 from hw.control.sequencer import Sequencer, TraceState
+from tests.unit.random_instructions import legal_values
 
 OKAY, SLVERR = 0, 2
+
+CONFIG = ChipConfig(rows=4, cols=4, sbuf_banks=2, sbuf_bank_lines=64, psum_rows=16, output_lanes=1, queue_depth=4, axi_address_width=24)
+WINDOW = (0, 1 << 24)
+SIZES = {f"size{dim}": 1 for dim in range(4)}
+
+
+def word(name, **values):
+    """An instruction of one step, unless `values` say otherwise."""
+    known = {item.name for item in INSTRUCTIONS[name].fields}
+    return pack(INSTRUCTIONS[name], {key: value for key, value in SIZES.items() if key in known} | values)
+
+
+def program(rng, engine, config, count, window=WINDOW):
+    """Legal instructions; on the tensor engine the first loads a block."""
+    kinds = list(instructions_of(engine))
+    chosen = [kinds[0] if index == 0 else rng.choice(kinds) for index in range(count)]
+    return [pack(kind, legal_values(rng, kind, config, window)) for kind in chosen]
 
 
 class Bench:
@@ -169,7 +188,9 @@ class Bench:
         address, length = int(ctx.get(payload.address)), int(ctx.get(payload.length)) + 1
         assert address % line == 0 and address // 4096 == (address + length * line - 1) // 4096, hex(address)
         self.requests.append((self.now, address, length))
-        image = b"".join(self.memory.get(place, 0).to_bytes(self.size, "little") for place in range(address, address + length * line, self.size))
+        image = b"".join(
+            self.memory.get(place, 0).to_bytes(self.size, "little") for place in range(address, address + length * line, self.size)
+        )
         beats = deque(int.from_bytes(image[line * beat : line * (beat + 1)], "little") for beat in range(length))
         self.bursts.append((self.now + self.latency, beats, address in self.bad))
 

@@ -13,11 +13,12 @@ from hw.common.config import CONFIGS, ChipConfig
 from hw.common.isa import BY_OPCODE, DIMENSIONS, ENGINES, INSTRUCTIONS, Cause, pack, unpack
 from hw.control.checker import Checker
 from hw.control.decode import ADDRESS_WIDTH, channels
-from hw.control.extent import PatternExtent
-from sim.golden.check import first_cause, pattern_extent
+from sim.golden.check import first_cause
 from tests.unit.random_instructions import random_word
 
-SMALL = ChipConfig(rows=4, cols=4, sbuf_banks=2, sbuf_bank_lines=32, psum_rows=16, psum_banks=4, output_lanes=1, semaphores=9, axi_address_width=24)
+SMALL = ChipConfig(
+    rows=4, cols=4, sbuf_banks=2, sbuf_bank_lines=32, psum_rows=16, psum_banks=4, output_lanes=1, semaphores=9, axi_address_width=24
+)
 #: Configurations that differ in every limit, with a DRAM window each: base and size.
 CASES = {
     "small": (SMALL, (0x1000, 0x8000)),
@@ -122,7 +123,11 @@ def test_random_words_reach_every_cause_of_the_engine(engine):
     config, window = CASES["small"]
     rng = np.random.default_rng(1)
     seen = Counter(cause for cause, _ in expected(config, engine, window, [random_word(rng, engine, config, window) for _ in range(2000)]))
-    never = {"load": {Cause.MODE, Cause.PSUM_RANGE, Cause.NO_STATIONARY}, "tensor": {Cause.DRAM_RANGE}, "output": {Cause.DRAM_RANGE, Cause.NO_STATIONARY}}
+    never = {
+        "load": {Cause.MODE, Cause.PSUM_RANGE, Cause.NO_STATIONARY},
+        "tensor": {Cause.DRAM_RANGE},
+        "output": {Cause.DRAM_RANGE, Cause.NO_STATIONARY},
+    }
     never["store"] = never["load"]
     # Rows of int8 are one line, so nothing is misaligned; with one operand type the first LoadStationary serves for ever.
     never["tensor"] |= {Cause.ALIGNMENT, Cause.NO_STATIONARY}
@@ -254,55 +259,6 @@ def test_reset_forgets_instruction_and_stationary():
     sim.add_clock(1e-6)
     sim.add_testbench(testbench)
     sim.run()
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_extent_is_exact(seed):
-    """All signs and the extremes of every width, against exact arithmetic."""
-    rng = np.random.default_rng(seed)
-    limit = 1000
-    dut = PatternExtent(size_width=7, addresses={"a": (9, 6), "b": (20, 11)}, limit=limit)
-
-    async def testbench(ctx):
-        for _ in range(150):
-            sizes = [int(rng.choice([1, 2, 127, rng.integers(1, 128)])) for _ in range(DIMENSIONS)]
-            ctx.set(dut.i_sizes, sizes)
-            bases, strides = {}, {}
-            for name, base_width, stride_width in (("a", 9, 6), ("b", 20, 11)):
-                high = 1 << (stride_width - 1)
-                strides[name] = [int(rng.choice([-high, high - 1, 0, rng.integers(-high, high)])) for _ in range(DIMENSIONS)]
-                bases[name] = int(rng.choice([0, (1 << base_width) - 1]))
-                ctx.set(getattr(dut, f"i_{name}"), {"base": bases[name], "strides": strides[name]})
-            ctx.set(dut.i_start, 1)
-            await ctx.tick()
-            ctx.set(dut.i_start, 0)
-            for _ in range(sum(((size - 1).bit_length() + 1) // 2 for size in sizes)):
-                assert not ctx.get(dut.o_done)
-                await ctx.tick()
-            assert ctx.get(dut.o_done)
-            for name in ("a", "b"):
-                reach = ctx.get(getattr(dut, f"o_{name}"))
-                assert (reach.low, reach.high) == pattern_extent(bases[name], sizes, strides[name]), f"seed {seed}: {sizes} {strides}"
-            assert ctx.get(dut.o_product) == min(int(np.prod(sizes)), limit + 1), f"seed {seed}: {sizes}"
-
-    sim = Simulator(dut)
-    sim.add_clock(1e-6)
-    sim.add_testbench(testbench)
-    sim.run()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"size_width": 0}, "size_width must be at least 1, not 0"),
-        ({"limit": 0}, "limit must be at least 1, not 0"),
-        ({"addresses": {}}, "addresses must name at least one address, not {}"),
-        ({"addresses": {"a": (0, 4)}}, "widths of a must be at least 1"),
-    ],
-)
-def test_extent_refuses(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        PatternExtent(**({"size_width": 4, "addresses": {"a": (4, 4)}, "limit": 4} | arguments))
 
 
 def test_refuses_an_unknown_engine():

@@ -125,7 +125,10 @@ def test_completion_against_a_model(seed):
                 counts = [int(rng.integers(3)), int(rng.integers(3))]
                 port = getattr(dut, f"i_{name}")
                 ctx.set(port.valid, send)
-                ctx.set(port.payload, {"post0": {"semaphore": 1, "count": counts[0]}, "post1": {"semaphore": 2, "count": counts[1]}, "index": index})
+                ctx.set(
+                    port.payload,
+                    {"post0": {"semaphore": 1, "count": counts[0]}, "post1": {"semaphore": 2, "count": counts[1]}, "index": index},
+                )
                 # A done beyond what is in flight is ignored.
                 done = rng.random() < 1 - rate
                 ctx.set(getattr(dut, f"done_{name}"), done)
@@ -146,7 +149,9 @@ def test_completion_against_a_model(seed):
             assert ctx.get(dut.o_inflight) == any(flying.values())
             if any(flying.values()):
                 assert ctx.get(dut.o_oldest) == min(queue[0][0] for queue in flying.values() if queue)
-            posts = [(slot, int(ctx.get(post.semaphore)), int(ctx.get(post.count))) for slot, post in enumerate(dut.post) if ctx.get(post.valid)]
+            posts = [
+                (slot, int(ctx.get(post.semaphore)), int(ctx.get(post.count))) for slot, post in enumerate(dut.post) if ctx.get(post.valid)
+            ]
             wanted = []
             if ready:
                 _, name = min(ready)

@@ -23,7 +23,7 @@ class Model:
     def cycle(self, waits, posts):
         ready, overflow = [], []
         for semaphore, count in waits:
-            served = semaphore is None or semaphore < len(self.counts) and self.counts[semaphore] >= count
+            served = semaphore is None or (semaphore < len(self.counts) and self.counts[semaphore] >= count)
             if served and semaphore is not None:
                 self.counts[semaphore] -= count
             ready.append(served)
@@ -62,7 +62,8 @@ def answers(ctx, dut, waits, posts):
 
 
 @pytest.mark.parametrize(
-    ("semaphores", "width", "counts", "seed"), [(32, 12, 1 << COUNT_BITS, 0), (4, 4, 6, 0), (4, 4, 6, 1), (5, 4, 20, 0), (6, 16, 1 << COUNT_BITS, 0)]
+    ("semaphores", "width", "counts", "seed"),
+    [(32, 12, 1 << COUNT_BITS, 0), (4, 4, 6, 0), (4, 4, 6, 1), (5, 4, 20, 0), (6, 16, 1 << COUNT_BITS, 0)],
 )
 def test_random_traffic(semaphores, width, counts, seed):
     config = ChipConfig(rows=4, cols=4, output_lanes=1, semaphores=semaphores, semaphore_width=width)

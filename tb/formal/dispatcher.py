@@ -1,0 +1,115 @@
+"""Dispatcher: waits are taken once each and in order, then the command goes out, and nothing erroneous ever does."""
+
+from functools import partial
+from typing import Any
+
+from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw.common.isa import ENGINES, Cause
+from hw.control.decode import CAUSE_WIDTH, Decoder, channels, checked_layout
+from hw.control.dispatcher import Dispatcher
+
+from .runner import Proof
+
+
+class DispatcherSpec(wiring.Component):
+    """Any instructions, any answers of semaphores and engine; the input obeys the stream rules."""
+
+    def __init__(self, *, engine: str) -> None:
+        self._engine = engine
+        super().__init__(
+            {
+                "word": In(ENGINES[engine].bits),
+                "cause": In(CAUSE_WIDTH),
+                "valid": In(1),
+                "run": In(1),
+                "serve": In(1),
+                "ready": In(len(channels(engine))),
+                "room": In(len(channels(engine))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.dut = dut = Dispatcher(engine=self._engine)
+        m.d.comb += [
+            dut.i.valid.eq(self.valid), dut.i.payload.word.eq(self.word), dut.i.payload.cause.eq(self.cause),
+            dut.i_run.eq(self.run), dut.wait.ready.eq(self.serve),
+        ]  # fmt: skip
+        self._assume_stream(m, dut)
+        decoder = Decoder(self._engine, self.word)
+        good = self.valid & (self.cause == Cause.NONE)
+        # The model: which waits of the instruction at the head have been taken.
+        taken, wanted = Signal(2), Signal(2)
+        m.d.comb += wanted.eq(Cat(decoder.header(f"wait{slot}_count") != 0 for slot in range(2)) & ~taken)
+        transfers = []
+        for position, (name, item) in enumerate(zip(channels(self._engine), decoder.instructions, strict=True)):
+            command, posts = getattr(dut, f"o_{name}"), getattr(dut, f"posts_{name}")
+            transfer = Signal(name=f"transfer_{name}")
+            m.d.comb += [
+                command.ready.eq(self.ready[position]),
+                posts.ready.eq(self.room[position]),
+                transfer.eq(command.valid & command.ready),
+                Assert(command.valid == (good & self.run & decoder.is_a(item) & (wanted == 0) & posts.ready)),
+                Assert(posts.valid == transfer),
+                Assert(~posts.valid | (posts.payload.index == dut.o_index)),
+            ]
+            self._holds(m, dut, command, posts.ready, name)
+            transfers.append(transfer)
+        served = dut.wait.valid & dut.wait.ready
+        m.d.comb += [
+            Assert(dut.wait.valid == (good & self.run & (wanted != 0))),
+            Assert(dut.i.ready == Cat(transfers).any()),
+            Assert(sum(transfers) <= 1),
+            Assert(dut.served == taken),
+            Assert(dut.o_failed == (self.valid & (self.cause != Cause.NONE))),
+            Cover((dut.o_index == 2) & (taken == 3)),
+        ]
+        for slot in range(2):
+            with m.If(dut.wait.valid & (wanted[0] == (slot == 0))):
+                m.d.comb += [
+                    Assert(dut.wait.semaphore == decoder.header(f"wait{slot}_semaphore")),
+                    Assert(dut.wait.count == decoder.header(f"wait{slot}_count")),
+                ]
+        index = Signal(32)
+        m.d.comb += Assert(index == dut.o_index)
+        with m.If(Cat(transfers).any()):
+            m.d.sync += [taken.eq(0), index.eq(index + 1)]
+        with m.Elif(served):
+            m.d.sync += taken.eq(Mux(wanted[0], 0b01, 0b11))
+        return m
+
+    def _assume_stream(self, m: Module, dut: Any) -> None:
+        """An instruction that is not taken stays."""
+        held = Signal(checked_layout(self._engine))
+        stalled = Signal()
+        m.d.sync += [held.eq(dut.i.payload), stalled.eq(dut.i.valid & ~dut.i.ready)]
+        with m.If(stalled):
+            m.d.comb += [Assume(self.valid), Assume(self.word == held.word), Assume(self.cause == held.cause)]
+        # Between instructions nothing has been waited for.
+        with m.If(~stalled):
+            m.d.comb += Assert(dut.served == 0)
+
+    def _holds(self, m: Module, dut: Any, command: Any, room: Any, name: str) -> None:
+        """A command that is not taken stays as it is while `i_run` and the room for its posts do."""
+        stalled = Signal(name=f"stalled_{name}")
+        payload = Signal.like(command.payload, name=f"payload_{name}")
+        m.d.sync += [stalled.eq(command.valid & ~command.ready), payload.eq(command.payload)]
+        with m.If(stalled):
+            m.d.comb += Assume(room)
+            with m.If(self.run):
+                m.d.comb += Assert(command.valid & (command.payload == payload))
+
+
+PROOFS = tuple(
+    Proof(
+        name=f"dispatcher.{engine}",
+        doc=f"{engine}: both waits once each and in order, then exactly one command with its posts, commands hold, erroneous instructions never go out",
+        spec=partial(DispatcherSpec, engine=engine),
+        depth=3,
+        cover_depth=12,
+    )
+    for engine in ("tensor", "load")
+)

@@ -1,0 +1,86 @@
+"""`Fifo`: every word comes out once, unchanged and in order, whatever the depth; the stream rules hold at its output."""
+
+from functools import partial
+from typing import Any
+
+from amaranth.hdl import Assert, Cover, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.common.streams import Fifo, connect_streams
+
+from .runner import Proof
+
+WIDTH = 3
+
+
+class FifoSpec(wiring.Component):
+    """Follows one word, any one: from its transfer at `i`, behind as many words as are inside, to its transfer at `o`.
+
+    `ahead` counts what must leave before it. Since the word is arbitrary, and the words pushed before it have to leave exactly `ahead`
+    times first, nothing is lost, doubled, changed or reordered. The naive model is that counter: it knows nothing of pointers or storage.
+    """
+
+    def __init__(self, *, depth: int) -> None:
+        self._depth = depth
+        shape = stream.Signature(WIDTH)
+        super().__init__({"i": In(shape), "o": Out(shape), "watch": In(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        depth = self._depth
+        m.submodules.dut = dut = Fifo(shape=WIDTH, depth=depth)
+        connect_streams(m, wiring.flipped(self).i, dut.i)
+        connect_streams(m, dut.o, wiring.flipped(self).o)
+        push, pop = Signal(), Signal()
+        m.d.comb += [push.eq(dut.i.valid & dut.i.ready), pop.eq(dut.o.valid & dut.o.ready)]
+
+        model = Signal(range(depth + 1))
+        m.d.sync += model.eq(model + push - pop)
+        watching, word, cell = Signal(), Signal(WIDTH), Signal(range(depth))
+        ahead = Signal(range(depth + 1))
+        with m.If(watching & pop):
+            m.d.comb += Assert((ahead != 0) | (dut.o.payload == word))
+            m.d.sync += [watching.eq(ahead != 0), ahead.eq(Mux(ahead != 0, ahead - 1, 0))]
+        with m.If(push & self.watch & ~watching):
+            m.d.sync += [watching.eq(1), word.eq(dut.i.payload), ahead.eq(model - pop), cell.eq(dut.produce)]
+
+        m.d.comb += [
+            Assert(dut.level == model),
+            Assert(dut.o.valid == (model != 0)),
+            Assert(dut.i.ready == (model != depth)),
+            # What makes the induction close: pointers and level agree, and the word is where it should be.
+            Assert(model <= depth),
+            Assert((dut.consume < depth) & (dut.produce < depth)),
+            Assert((dut.consume + model == dut.produce) | (dut.consume + model == dut.produce + depth)),
+            dut.peek.eq(cell),
+        ]
+        with m.If(watching):
+            m.d.comb += [
+                Assert((ahead < model) & (cell < depth)),
+                Assert((dut.consume + ahead == cell) | (dut.consume + ahead == cell + depth)),
+                Assert(dut.peeked == word),
+            ]
+        self._stream_rules(m, dut)
+        m.d.comb += [Cover(watching & pop & (ahead == 0) & (word == 5)), Cover((model == depth) & watching & (ahead == depth - 1))]
+        return m
+
+    @staticmethod
+    def _stream_rules(m: Module, dut: Any) -> None:
+        """Valid and payload hold until ready."""
+        refused, payload = Signal(), Signal(WIDTH)
+        m.d.sync += [refused.eq(dut.o.valid & ~dut.o.ready), payload.eq(dut.o.payload)]
+        with m.If(refused):
+            m.d.comb += Assert(dut.o.valid & (dut.o.payload == payload))
+
+
+PROOFS = tuple(
+    Proof(
+        name=f"streams.fifo{depth}",
+        doc=f"Fifo of depth {depth}: an arbitrary word leaves once, unchanged, in its turn; valid holds; level and flags are exact",
+        spec=partial(FifoSpec, depth=depth),
+        depth=3,
+        cover_depth=2 * depth + 4,
+    )
+    for depth in (1, 2, 3, 4, 8)
+)
