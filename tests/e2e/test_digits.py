@@ -52,7 +52,7 @@ def test_training_is_deterministic_and_kept(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((60, 5))
     labels = (x @ rng.standard_normal((5, 3))).argmax(axis=1)
-    training = Training(sizes=(5, 8, 3), epochs=100)
+    training = Training(sizes=(5, 8, 3), epochs=100, rate=1e-2)
     first, second = train(x, labels, training), train(x, labels, training)
     assert all(np.array_equal(left, right) for left, right in zip(first, second, strict=True))
     assert np.mean(forward(first, x)[-1].argmax(axis=1) == labels) > 0.7
