@@ -110,6 +110,13 @@ def test_wrapped_sizes():
     check(config, [(0, (65535, 1, 1, 1), (1, 0, 0, 0)), (0, (1, 257, 1, 1), (0, 1, 0, 0)), (5, (255, 257, 1, 1), (1, 255, 0, 0))])
 
 
+@pytest.mark.parametrize("ready", [1.0, 0.3])
+def test_patterns_stay_apart(ready):
+    """A pattern that goes on where the one before it ends begins a burst of its own."""
+    check(CONFIG, [(5 * index, (5, 1, 1, 1), (1, 0, 0, 0)) for index in range(12)], ready=ready)
+    check(CONFIG, [(index, (1, 1, 1, 1), (0, 0, 0, 0)) for index in range(12)], ready=ready)
+
+
 def test_rate_and_latency():
     scattered = [(100 * index, (20, 2, 1, 1), (2, 41, 0, 0)) for index in range(3)]
     cycles, taken = check(CONFIG, scattered)
