@@ -30,7 +30,7 @@ BENCH = Bench(
     configs=(
         ChipConfig(
             name="mixed4x4", rows=4, cols=4, dtypes=("int8", "bf16"), adder_stages=2, accumulator_stages=2, output_lanes=4, sbuf_banks=2,
-            sbuf_bank_lines=128, psum_banks=2, psum_rows=16, queue_depth=4, dma_outstanding=4, dma_burst_lines=8, semaphores=24,
+            sbuf_bank_lines=128, psum_banks=2, psum_rows=16, queue_depth=4, dma_outstanding=4, dma_burst_lines=16, semaphores=24,
         ),
     ),
     ports={"trace_*": "trace"},
