@@ -24,6 +24,14 @@ PACES = {
 }
 
 
+def assert_data_first(config, accesses, requests):
+    """Every address was raised after all lines of its burst had come from SBUF."""
+    owed = 0
+    for cycle, _, beats in requests:
+        owed += beats
+        assert cycle > accesses[owed - 1][0] + config.sbuf_latency
+
+
 def run(commands, *, config=CONFIG, seed=1, timing=None, sbuf=1.0, offer=1.0, order="free", **options):
     """A run without errors, checked in full: memories, order of reads, bursts, done pulses."""
     bench = DmaBench("Store", config=config, seed=seed, timing=timing, sbuf=sbuf, offer=offer, order=order)
@@ -34,11 +42,7 @@ def run(commands, *, config=CONFIG, seed=1, timing=None, sbuf=1.0, offer=1.0, or
     assert [access[1:] for access in bench.sbuf.accesses] == [(int(line), 0) for values in commands for line in walk(values)[0]], f"seed {seed}"
     assert [request[1:] for request in bench.ram.requests] == expected_bursts(config, commands), f"seed {seed}"
     assert len(outcome.done) == len(commands) and not outcome.errors
-    # Every address was raised after all lines of its burst had come from SBUF.
-    owed = 0
-    for cycle, _, beats in bench.ram.requests:
-        owed += beats
-        assert cycle > bench.sbuf.accesses[owed - 1][0] + config.sbuf_latency, f"seed {seed}"
+    assert_data_first(config, bench.sbuf.accesses, bench.ram.requests)
     return bench, outcome
 
 
@@ -144,7 +148,9 @@ def test_restart(sbuf):
         lines, addresses = walk(values)
         for line, address in list(zip(lines, addresses, strict=True))[-1:]:
             np.testing.assert_array_equal(bench.dram[address : address + 4], bench.lines[line])
-    assert [request[1:] for request in bench.ram.requests][-len(commands) + dropped :] == expected_bursts(CONFIG, commands[dropped:])
+    requests = bench.ram.requests[-len(commands) + dropped :]
+    assert [request[1:] for request in requests] == expected_bursts(CONFIG, commands[dropped:])
+    assert_data_first(CONFIG, [access for access in bench.sbuf.accesses if access[0] > outcome.accepted[dropped]], requests)
 
 
 def test_reset():
