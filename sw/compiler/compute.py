@@ -70,7 +70,7 @@ def emit_results(job: Job, plan: Plan, region: Region, *, dram: int, mode: Outpu
     config = plan.shape.config
     lines = OUTPUT_LINES[mode]
     # Two slots a stripe at least, where one row a slot allows it: one is written while the other is stored.
-    rows = min(CHUNK_ROWS, max(tile.rows for tile in plan.tiles), max(1, max(length for _, length in region.stripes) // (2 * lines)))
+    rows = min(CHUNK_ROWS, max(tile.rows for tile in plan.tiles), max(1, region.longest // (2 * lines)))
     slots = region.slots(rows * lines, slot_limit(config))
     chunks = [(index, tile, *part) for index, tile in enumerate(plan.tiles) for part in balanced(tile.rows, rows)]
     ring = Ring(name="result", slots=slots, items=[Item(first=number, last=number) for number in range(len(chunks))])

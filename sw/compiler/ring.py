@@ -27,9 +27,14 @@ class Region:
 
     stripes: tuple[tuple[int, int], ...]
 
+    @property
+    def longest(self) -> int:
+        """Lines of the longest stripe."""
+        return max(length for _, length in self.stripes)
+
     def slots(self, lines: int, limit: int) -> list[int]:
         """First lines of slots of `lines` lines, neighbours in different stripes, at most `limit` of them."""
-        deepest = max(length // lines for _, length in self.stripes)
+        deepest = self.longest // lines
         found = [start + index * lines for index in range(deepest) for start, length in self.stripes if (index + 1) * lines <= length]
         return found[:limit]
 

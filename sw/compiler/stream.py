@@ -14,13 +14,10 @@ from typing import TypeVar
 from ..runtime.layout import row_lines
 from .compute import Operand
 from .queues import CompileError, Job
-from .ring import Item, Region, Ring, slot_limit, split_sbuf
-from .tiling import Plan, Shape, Step, balanced
+from .ring import Item, Region, Ring, slot_limit
+from .tiling import Plan, Step, balanced
 
 _Key = TypeVar("_Key", bound=Hashable)
-
-#: Lines a slab of A is filled up to when its rows are few: below that, instructions cost more than data.
-SLAB_LINES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +66,6 @@ def _collect(keys: list[_Key]) -> dict[_Key, Item]:
     return {key: Item(first=first[key], last=last[key]) for key in first}
 
 
-def slab_tiles(shape: Shape, rows: int) -> int:
-    """Tiles of k in a slab of A of `rows` rows: two slots fit a stripe wherever that leaves one tile."""
-    stripe = max(length for _, length in split_sbuf(shape.config)[0].stripes)
-    return max(1, min(shape.k_tiles, min(SLAB_LINES, stripe // 2) // (rows * shape.element)))
-
-
 def chunks_of(k_tiles: int, limit: int, *, gradual: bool) -> list[tuple[int, int]]:
     """Tiles of k in slabs of at most `limit`; `gradual`: 1, 2, 4 ..., so that the very first step waits for little."""
     if not gradual:
@@ -91,7 +82,7 @@ def feed_moving(plan: Plan, region: Region, *, resident: bool) -> tuple[Feed, Op
     """Slabs of A and where each step finds its rows."""
     shape = plan.shape
     blocks = balanced(shape.m, plan.blocking.rows)
-    width = slab_tiles(shape, max(rows for _, rows in blocks))
+    width = plan.blocking.slab
 
     def key(step: Step) -> tuple[int, int, int]:
         tile = plan.tiles[step.tile]

@@ -85,13 +85,24 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Blocking:
-    """Choices that make a plan: rows of a block, column tiles in the first and in the other groups, rows of the tiles the last one is
-    cut into (0: not cut).
+    """Choices that make a plan.
+
+    Parameters
+    ----------
+    rows : int
+        Most rows of a block.
+    first_group, group : int
+        Column tiles in the first group, and in the others.
+    slab : int
+        Tiles of k in a slab of A (where A is streamed).
+    tail_rows : int
+        Most rows of the tiles that the last one is cut into; 0: it is not cut.
     """
 
     rows: int
     first_group: int
     group: int
+    slab: int = 1
     tail_rows: int = 0
 
 
