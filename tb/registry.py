@@ -61,7 +61,7 @@ class Bench:
     module: str = ""
     ports: dict[str, str] = field(default_factory=dict)
     decode: dict[str, Any] = field(default_factory=dict)
-    timeout: float = 300.0
+    timeout: float = 600.0
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

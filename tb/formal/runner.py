@@ -82,7 +82,7 @@ class Proof:
     depth: int = 8
     cover_depth: int = 0
     engine: str = "smtbmc z3"
-    timeout: float = 300.0
+    timeout: float = 600.0
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_.]+", self.name):
