@@ -15,6 +15,9 @@ from hw.common.config import ChipConfig
 
 from ..runtime.layout import tiles
 
+#: Cycles the sequencer takes to check a LoadStationary and a MultiplyMoving; shorter steps wait for it.
+ISSUE_CYCLES = 21
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -155,7 +158,8 @@ def make_plan(shape: Shape, blocking: Blocking) -> Plan:
 
 
 def step_cycles(rows: int, config: ChipConfig) -> int:
-    """Cycles between steps of `rows` moving rows: loading a block takes R, and the next may not overtake the wavefront of the one
-    before.
+    """Cycles between steps of `rows` moving rows.
+
+    Loading a block takes R, the next block may not overtake the wavefront of the one before, and two instructions take `ISSUE_CYCLES`.
     """
-    return max(rows, config.rows, (config.rows - 1) * (config.adder_stages - 1) + 2)
+    return max(rows, config.rows, (config.rows - 1) * (config.adder_stages - 1) + 2, ISSUE_CYCLES)

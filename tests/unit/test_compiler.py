@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hw.common.config import ChipConfig, ConfigError
-from sw.compiler.graph import channel_constants, compile_graph
+from sw.compiler.graph import compile_graph
+from sw.compiler.placement import channel_constants
 from sw.compiler.quantise import Linear, reference_linear
 from sw.compiler.queues import CompileError
 from sw.runtime.device import open_device
@@ -74,6 +75,10 @@ def test_any_block_size(block_rows: int) -> None:
     run(SMALL, network(np.random.default_rng(2), [20, 12, 9]), 67, seed=3, block_rows=block_rows)
 
 
+def test_blocks_shrink_until_they_fit() -> None:
+    run(ChipConfig(rows=8, cols=8, output_lanes=8, sbuf_banks=8, sbuf_bank_lines=128), network(np.random.default_rng(2), [100, 8]), 70)
+
+
 def test_constants_are_padded_with_zeros() -> None:
     layer = network(np.random.default_rng(0), [4, 9], keep_sums=False)[0]
     words = channel_constants(layer, SMALL).view("<u4").reshape(2, 2, 8)
@@ -111,6 +116,9 @@ def test_refusals() -> None:
         compile_graph(
             network(rng, [64, 8]), batch=512, config=ChipConfig(rows=8, cols=8, output_lanes=8, sbuf_bank_lines=512), block_rows=512
         )
+    with pytest.raises(CompileError, match="results of 64 rows do not fit"):
+        short = ChipConfig(rows=8, cols=8, output_lanes=8, sbuf_bank_lines=128)
+        compile_graph(network(rng, [8, 8]), batch=64, config=short, block_rows=64)
     with pytest.raises(CompileError, match=r"output needs DRAM up to byte .*, the limit is 20000"):
         compile_graph(good, batch=300, config=SMALL, dram_bytes=20000)
     with pytest.raises(ConfigError, match="dtype must be one of bf16"):
