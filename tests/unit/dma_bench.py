@@ -111,7 +111,13 @@ class DmaBench:
         self._new_models()
 
     def _new_models(self) -> None:
-        options: dict[str, Any] = {"config": self.config, "memory": self.dram, "rng": self.rng, "timing": self._timing, "fault": self._fault}
+        options: dict[str, Any] = {
+            "config": self.config,
+            "memory": self.dram,
+            "rng": self.rng,
+            "timing": self._timing,
+            "fault": self._fault,
+        }
         self.ram: Any = ReadRam(**options) if self.kind == "Load" else WriteRam(order=self._order, **options)
         self.sbuf = SbufMemory(config=self.config, lines=self.lines, rng=self.rng, ready=self._share)
 
@@ -148,7 +154,9 @@ class DmaBench:
 class _Run:
     """One run: samples the engine before each edge, steps the models, drives the engine after it."""
 
-    def __init__(self, bench: DmaBench, ctx: Any, outcome: Outcome, commands: list[dict[str, int]], *, limit: int, restart: int, reset_at: int) -> None:
+    def __init__(
+        self, bench: DmaBench, ctx: Any, outcome: Outcome, commands: list[dict[str, int]], *, limit: int, restart: int, reset_at: int
+    ) -> None:
         self.bench, self.ctx, self.outcome, self.commands = bench, ctx, outcome, commands
         self.limit, self.restart, self.reset_at = limit, restart, reset_at
         dut, request = bench.dut, bench.dut.sbuf.request

@@ -41,7 +41,9 @@ def split(config: ChipConfig, patterns, *, ready=1.0, offer=1.0, seed=1):
         offering, is_ready, held, ended, now = False, False, None, 0, 0
         while ended < total:
             out = dut.o.payload
-            _, _, i_ready, valid, address, length, last = await ctx.tick().sample(dut.i.ready, dut.o.valid, out.address, out.length, out.last)
+            _, _, i_ready, valid, address, length, last = await ctx.tick().sample(
+                dut.i.ready, dut.o.valid, out.address, out.length, out.last
+            )
             burst = (int(address), int(length) + 1, int(last))
             assert held is None or (valid and burst == held), f"burst must hold until ready (seed {seed})"
             held = burst if valid and not is_ready else None

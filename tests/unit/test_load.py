@@ -30,7 +30,9 @@ def run(commands, *, config=CONFIG, seed=1, timing=None, sbuf=1.0, offer=1.0, **
     outcome = bench.run(commands, **options)
     np.testing.assert_array_equal(bench.lines, lines, f"seed {seed}")
     np.testing.assert_array_equal(bench.dram, dram, f"seed {seed}")
-    assert [address for _, address, _ in bench.sbuf.accesses] == [int(line) for values in commands for line in walk(values)[0]], f"seed {seed}"
+    assert [address for _, address, _ in bench.sbuf.accesses] == [int(line) for values in commands for line in walk(values)[0]], (
+        f"seed {seed}"
+    )
     assert [request[1:] for request in bench.ram.requests] == expected_bursts(config, commands), f"seed {seed}"
     # Each done pulse comes in the cycle after its instruction's last line was taken.
     ends = np.cumsum([len(walk(values)[0]) for values in commands]) - 1
@@ -126,7 +128,9 @@ def test_error(at, resp):
 def test_stops_until_start():
     culprit = 1024 + 12
     bench = DmaBench("Load", config=CONFIG, seed=4, timing=Timing(latency=(20, 20)), fault=lambda address: 2 * (address == culprit))
-    commands = [command(0, 1024, (16, 1, 4)), command(16, 2048, (16, 1, 4))] + [command(32 + index, 4 * index, (1, 0, 0)) for index in range(9)]
+    commands = [command(0, 1024, (16, 1, 4)), command(16, 2048, (16, 1, 4))] + [
+        command(32 + index, 4 * index, (1, 0, 0)) for index in range(9)
+    ]
     outcome = bench.run(commands)
     assert not outcome.done and len(outcome.accepted) < len(commands), "takes nothing after the error"
     # The same again, but with a start: the commands dropped stay so, the others are executed.
@@ -148,7 +152,9 @@ def test_reset():
         _, lines = bench.golden(commands)
         outcome = bench.run(commands, reset_at=reset_at)
         assert len(outcome.done) == len(commands)
-        np.testing.assert_array_equal(bench.lines[[i for c in commands for i in walk(c)[0]]], lines[[i for c in commands for i in walk(c)[0]]])
+        np.testing.assert_array_equal(
+            bench.lines[[i for c in commands for i in walk(c)[0]]], lines[[i for c in commands for i in walk(c)[0]]]
+        )
 
 
 def test_name():

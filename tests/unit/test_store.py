@@ -39,7 +39,9 @@ def run(commands, *, config=CONFIG, seed=1, timing=None, sbuf=1.0, offer=1.0, or
     outcome = bench.run(commands, **options)
     np.testing.assert_array_equal(bench.dram, dram, f"seed {seed}")
     np.testing.assert_array_equal(bench.lines, lines, f"seed {seed}")
-    assert [access[1:] for access in bench.sbuf.accesses] == [(int(line), 0) for values in commands for line in walk(values)[0]], f"seed {seed}"
+    assert [access[1:] for access in bench.sbuf.accesses] == [(int(line), 0) for values in commands for line in walk(values)[0]], (
+        f"seed {seed}"
+    )
     assert [request[1:] for request in bench.ram.requests] == expected_bursts(config, commands), f"seed {seed}"
     assert len(outcome.done) == len(commands) and not outcome.errors
     assert_data_first(config, bench.sbuf.accesses, bench.ram.requests)
@@ -136,8 +138,16 @@ def test_error(burst, resp):
 @pytest.mark.parametrize("sbuf", [1.0, 0.15])
 def test_restart(sbuf):
     """After an error and a start the engine works as new: no line or count of what was dropped is left."""
-    commands = [command(0, 1024, (16, 1, 4)), command(16, 2048, (16, 1, 4))] + [command(32 + index, 4 * index, (9, 1, 4)) for index in range(14)]
-    options = {"config": CONFIG, "seed": 4, "timing": Timing(latency=(20, 20)), "sbuf": sbuf, "fault": lambda address: 2 * (address == 1024)}
+    commands = [command(0, 1024, (16, 1, 4)), command(16, 2048, (16, 1, 4))] + [
+        command(32 + index, 4 * index, (9, 1, 4)) for index in range(14)
+    ]
+    options = {
+        "config": CONFIG,
+        "seed": 4,
+        "timing": Timing(latency=(20, 20)),
+        "sbuf": sbuf,
+        "fault": lambda address: 2 * (address == 1024),
+    }
     stopped = DmaBench("Store", **options).run(commands)
     dropped = len(stopped.accepted)
     assert not stopped.done and dropped < len(commands), "takes nothing after the error"
