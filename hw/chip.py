@@ -119,7 +119,9 @@ class Chip(wiring.Component):
         m.d.comb += [semaphores.i_clear.eq(job.o_start)]
         m.d.comb += [block.i_start.eq(job.o_start) for block in (tensor, load, store, *sequencers.values())]
         for name, engine in (("load", load), ("store", store)):
-            m.d.comb += [getattr(sequencers[name].i_error, field).eq(getattr(engine.error, field)) for field in ("valid", "cause", "address")]
+            m.d.comb += [
+                getattr(sequencers[name].i_error, field).eq(getattr(engine.error, field)) for field in ("valid", "cause", "address")
+            ]
 
         self._job(m, job, sequencers, engines, registers, moved=self._moved(sbuf, psum, pins))
         self._count(m, counters, job, sequencers, tensor, sbuf)
@@ -129,6 +131,7 @@ class Chip(wiring.Component):
 
     def _engine(self, m: Module, name: str, sequencer: Any, engine: Any, registers: Any) -> None:
         """Commands, completions and queue registers of one engine."""
+
         def register(which: str) -> Any:
             return getattr(registers, f"r_{engine_register(name, which).lower()}")
 

@@ -90,7 +90,7 @@ def matmul(
     a = random_operand(rng, given.m, given.k, given.dtype) if given.a is None else given.a
     b = random_operand(rng, given.k, given.n, given.dtype) if given.b is None else given.b
 
-    dram_bytes = max(program.dram_bytes for program in gemm.programs)
+    dram_bytes = gemm.program.dram_bytes
     with simulated(device_name, config, dram_bytes=dram_bytes, seed=seed, latency=latency, stall=stall) as device:
         watch = Stopwatch(device)
         with cycle_progress(f"{given.m}x{given.k}x{given.n}", gemm.expected_cycles) as progress:

@@ -15,7 +15,7 @@ import click
 from hw.common import isa, registers
 from hw.common.config import CONFIGS, ChipConfig
 from hw.common.dtypes import DTYPES
-from hw.common.isa import ENGINES, INSTRUCTIONS, Cause, OutputMode
+from hw.common.isa import ENGINES, Cause, OutputMode
 from hw.common.registers import REGISTERS, Access
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,7 +79,11 @@ def isa_page() -> str:
     text = [NOTICE.format(source="hw/common/isa.py"), "# Instruction set\n"]
     text.append(inspect.cleandoc(isa.__doc__ or "").split("\n\n")[1] + "\n")
     text += ["## Engines\n"]
-    text.append(_table(("engine", "index", "bytes per instruction", "does"), [(e.name, e.index, e.instruction_bytes, e.doc) for e in ENGINES.values()]))
+    text.append(
+        _table(
+            ("engine", "index", "bytes per instruction", "does"), [(e.name, e.index, e.instruction_bytes, e.doc) for e in ENGINES.values()]
+        )
+    )
     text.append("## Header of every instruction\n")
     text.append(_table(("field", "bits", "meaning"), [(f.name, f"{f.offset}..{f.offset + f.width - 1}", f.doc) for f in isa.HEADER]))
     text.append(
@@ -94,7 +98,11 @@ def isa_page() -> str:
             text.append(
                 _table(
                     ("field", "bits", "range", "meaning"),
-                    [(f.name, f"{f.offset}..{f.offset + f.width - 1}", f"{f.low}..{f.high}", f.doc) for f in item.all_fields if f not in isa.HEADER],
+                    [
+                        (f.name, f"{f.offset}..{f.offset + f.width - 1}", f"{f.low}..{f.high}", f.doc)
+                        for f in item.all_fields
+                        if f not in isa.HEADER
+                    ],
                 )
             )
     modes, causes = _member_docs(OutputMode), _member_docs(Cause)
@@ -106,15 +114,24 @@ def isa_page() -> str:
     return "\n".join(text)
 
 
+def _bit_range(bits: registers.Bits) -> str:
+    return f"{bits.offset}..{bits.offset + bits.width - 1}" if bits.width > 1 else str(bits.offset)
+
+
 def registers_page() -> str:
     """docs/registers.md."""
-    text = [NOTICE.format(source="hw/common/registers.py"), "# Registers\n", inspect.cleandoc(registers.__doc__ or "").split("\n\n", 1)[1] + "\n"]
+    text = [
+        NOTICE.format(source="hw/common/registers.py"),
+        "# Registers\n",
+        inspect.cleandoc(registers.__doc__ or "").split("\n\n", 1)[1] + "\n",
+    ]
     access = _member_docs(Access)
     text += ["## Kinds of access\n", _table(("kind", "who may change it"), [(a.value, access[a.name]) for a in Access])]
     text.append("## Map\n")
-    text.append(_table(("address", "name", "access", "reset", "meaning"), [(f"0x{r.address:03x}", r.name, r.access.value, f"0x{r.reset:x}", r.doc) for r in REGISTERS.values()]))
+    registers_rows = [(f"0x{r.address:03x}", r.name, r.access.value, f"0x{r.reset:x}", r.doc) for r in REGISTERS.values()]
+    text.append(_table(("address", "name", "access", "reset", "meaning"), registers_rows))
     text.append("## Bit fields\n")
-    rows = [(r.name, b.name, f"{b.offset}..{b.offset + b.width - 1}" if b.width > 1 else b.offset, b.doc) for r in REGISTERS.values() for b in r.bits]
+    rows = [(r.name, b.name, _bit_range(b), b.doc) for r in REGISTERS.values() for b in r.bits]
     text.append(_table(("register", "field", "bits", "meaning"), rows))
     return "\n".join(text)
 
@@ -122,12 +139,18 @@ def registers_page() -> str:
 def config_page() -> str:
     """docs/config.md."""
     text = [NOTICE.format(source="hw/common/config.py"), "# Configuration\n"]
-    text.append("Every parameter of the chip is a field of `ChipConfig`; the RTL, the golden model, the compiler and the harness read nothing else.\n")
-    text.append(_table(("field", "default", "meaning"), [(f"`{name}`", f"`{default}`", doc) for name, default, doc in ChipConfig.documentation()]))
+    text.append(
+        "Every parameter of the chip is a field of `ChipConfig`; the RTL, the golden model, the compiler and the harness read nothing else.\n"
+    )
+    text.append(
+        _table(("field", "default", "meaning"), [(f"`{name}`", f"`{default}`", doc) for name, default, doc in ChipConfig.documentation()])
+    )
     text.append("## Named configurations\n")
     names = [name for name, _, _ in ChipConfig.documentation() if name != "name"]
     derived = ("sbuf_bytes", "psum_bytes", "axi_data_width")
-    rows: list[tuple[object, ...]] = [(f"`{field}`", *(_plain(getattr(c, field)) for c in CONFIGS.values())) for field in (*names, *derived)]
+    rows: list[tuple[object, ...]] = [
+        (f"`{field}`", *(_plain(getattr(c, field)) for c in CONFIGS.values())) for field in (*names, *derived)
+    ]
     rows.append(("hash", *(f"{c.hash:08x}" for c in CONFIGS.values())))
     text.append(_table(("field", *CONFIGS), rows))
     return "\n".join(text)
@@ -139,13 +162,25 @@ def _plain(value: object) -> str:
 
 def systemrdl() -> str:
     """The register map as SystemRDL 2.0, for PeakRDL and its exporters."""
-    software = {Access.RO: "sw = r; hw = w;", Access.RW: "sw = rw; hw = r;", Access.W1S: "sw = w; hw = r; singlepulse;", Access.W1C: "sw = rw; hw = rw; onwrite = woclr; hwset;"}
-    lines = ["// Made by `make docs` from hw/common/registers.py.", "addrmap meshium {", "    default regwidth = 32;", "    default accesswidth = 32;"]
+    software = {
+        Access.RO: "sw = r; hw = w;",
+        Access.RW: "sw = rw; hw = r;",
+        Access.W1S: "sw = w; hw = r; singlepulse;",
+        Access.W1C: "sw = rw; hw = rw; onwrite = woclr; hwset;",
+    }
+    lines = [
+        "// Made by `make docs` from hw/common/registers.py.",
+        "addrmap meshium {",
+        "    default regwidth = 32;",
+        "    default accesswidth = 32;",
+    ]
     for register in REGISTERS.values():
         lines += ["    reg {", f'        desc = "{register.doc.replace(chr(34), chr(39))}";']
         for bits in register.bits or (registers.Bits(name="value", offset=0, width=32, doc=register.doc),):
             reset = register.reset >> bits.offset & (1 << bits.width) - 1
-            lines.append(f"        field {{ {software[register.access]} }} {bits.name}[{bits.offset + bits.width - 1}:{bits.offset}] = 0x{reset:x};")
+            lines.append(
+                f"        field {{ {software[register.access]} }} {bits.name}[{bits.offset + bits.width - 1}:{bits.offset}] = 0x{reset:x};"
+            )
         lines.append(f"    }} {register.name} @ 0x{register.address:03x};")
     return "\n".join([*lines, "};", ""])
 

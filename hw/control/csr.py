@@ -19,7 +19,8 @@ class RegisterFile(wiring.Component):
     Members
     -------
     bus : In(RegisterBus)
-    r_<name> : In(32) for RO (the value to read), Out(32) for RW (the value held), Out(32) for W1S (a pulse, the ones written), Out(32) for W1C (the bits pending).
+    r_<name>
+        RO: In(32), the value to read. RW: Out(32), the value held. W1S: Out(32), a pulse, the ones written. W1C: Out(32), the bits pending.
     set_<name> : In(32) for W1C
         Bits to set; a bit set and cleared in one cycle stays set.
     """

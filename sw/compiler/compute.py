@@ -18,14 +18,18 @@ CHUNK_ROWS = 128
 
 @dataclass(frozen=True, kw_only=True)
 class Operand:
-    """Where a step finds an operand in SBUF, and the ring that feeds it (None if it is there already)."""
+    """Where a step finds an operand in SBUF, and what says that it is there: the ring that feeds it, or one semaphore for all of it."""
 
     locate: Callable[[int, Step], tuple[int, int]]
     """(step number, step) -> first line, lines from row to row."""
     ring: Ring | None = None
+    loaded: str | None = None
+    """Semaphore that the first step waits for, where the operand is loaded whole."""
 
     def waits(self, step: int) -> list[tuple[str, int]]:
         """What `step` waits for."""
+        if self.loaded is not None:
+            return [(self.loaded, int(step == 0))]
         return [self.ring.use_wait(step)] if self.ring else []
 
     def posts(self, step: int) -> list[tuple[str, int]]:

@@ -1,8 +1,7 @@
-"""C[M, N] = A[M, K] B[K, N]: from a shape to programs.
+"""C[M, N] = A[M, K] B[K, N]: from a shape to a program of one job.
 
-From `sbuf`, one job loads both operands whole and a second one computes; the tensor engine then waits for nothing but PSUM banks. From
-`dram`, one job
-loads, computes and stores at once, everything overlapped. Sizes need not be multiples of anything.
+From `sbuf`, both operands are loaded whole before the tensor engine begins; it then waits for nothing but PSUM banks. From `dram`, loads,
+products and stores overlap. Sizes need not be multiples of anything.
 """
 
 from __future__ import annotations
@@ -23,15 +22,18 @@ from .tiling import Blocking, Plan, Shape, Step, make_plan, step_cycles
 
 SOURCES = ("sbuf", "dram")
 
+#: Most lines of one Load of a whole operand: what fits its size field.
+LOAD_LINES = 1 << 15
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gemm:
-    """Programs of one product, to be run in order; all share the DRAM buffers `a`, `b` and `c`."""
+    """The program of one product; its DRAM buffers are `a`, `b` and `c`."""
 
     shape: Shape
     source: str
     plan: Plan
-    programs: tuple[Program, ...]
+    program: Program
 
     @property
     def expected_cycles(self) -> int:
@@ -40,7 +42,7 @@ class Gemm:
 
     @property
     def limit_cycles(self) -> int:
-        """A generous bound on the cycles of each program: a chip that takes longer hangs."""
+        """A generous bound on the cycles of the job: a chip that takes longer hangs."""
         config, element = self.shape.config, self.shape.element
         rows = [self.plan.tiles[step.tile].rows for step in self.plan.steps]
         lines = sum((count + config.rows) * element for count in rows) + 4 * sum(tile.rows for tile in self.plan.tiles)
@@ -58,7 +60,7 @@ def compile_gemm(
     dram_bytes: int = 1 << 32,
     mode: OutputMode = OutputMode.RAW,
 ) -> Gemm:
-    """Programs for one matrix product.
+    """The program of one matrix product.
 
     Parameters
     ----------
@@ -87,15 +89,12 @@ def compile_gemm(
     memory.add("c", matrix_bytes(m, n, 4 if mode is OutputMode.RAW else {OutputMode.INT8: 1, OutputMode.BF16: 2}.get(mode, 4), config))
     note = f"gemm {m}x{k}x{n} {dtype} from {source}"
     if source == "sbuf":
-        plan, programs = _from_sbuf(shape, memory, mode, note)
+        plan, program = _from_sbuf(shape, memory, mode, note)
     else:
-        plan, programs = _from_dram(shape, memory, mode, note)
-    for program in programs:
-        if program.dram_bytes > dram_bytes:
-            raise CompileError(
-                f"{note} needs {program.dram_bytes} bytes of DRAM with its queues, the limit is {dram_bytes}: use smaller sizes"
-            )
-    return Gemm(shape=shape, source=source, plan=plan, programs=programs)
+        plan, program = _from_dram(shape, memory, mode, note)
+    if program.dram_bytes > dram_bytes:
+        raise CompileError(f"{note} needs {program.dram_bytes} bytes of DRAM with its queues, the limit is {dram_bytes}: use smaller sizes")
+    return Gemm(shape=shape, source=source, plan=plan, program=program)
 
 
 # From SBUF ---------------------------------------------------------------------------------------------------
@@ -124,18 +123,20 @@ def _place_in_sbuf(shape: Shape) -> tuple[int, int, Region]:
     return 0, b_first, Region(stripes=tuple(stripes))
 
 
-def _from_sbuf(shape: Shape, memory: Memory, mode: OutputMode, note: str) -> tuple[Plan, tuple[Program, ...]]:
+def _from_sbuf(shape: Shape, memory: Memory, mode: OutputMode, note: str) -> tuple[Plan, Program]:
     config = shape.config
     a_first, b_first, region = _place_in_sbuf(shape)
-    loads = Job(config=config)
-    for name, first in (("a", a_first), ("b", b_first)):
-        buffer = memory.buffers[name]
-        lines, part = buffer.size // config.line_bytes, 1 << 15
-        for offset in range(0, lines, part):
-            loads.emit(
-                "Load", base=first + offset, dram=buffer.address + offset * config.line_bytes,
-                ap=[(min(part, lines - offset), 1, config.line_bytes)],
-            )  # fmt: skip
+    job = Job(config=config)
+    parts = [
+        (first + offset, memory.buffers[name].address + offset * config.line_bytes, min(LOAD_LINES, lines - offset))
+        for name, first, lines in (
+            ("a", a_first, memory.buffers["a"].size // config.line_bytes),
+            ("b", b_first, memory.buffers["b"].size // config.line_bytes),
+        )
+        for offset in range(0, lines, LOAD_LINES)
+    ]
+    for number, (base, dram, lines) in enumerate(parts, 1):
+        job.emit("Load", base=base, dram=dram, ap=[(lines, 1, config.line_bytes)], posts=[("operands", int(number == len(parts)))])
     plan = make_plan(shape, Blocking(rows=config.psum_rows, first_group=1, group=1))
     a_pitch, b_pitch = row_lines(shape.k, shape.element, config), row_lines(shape.n, shape.element, config)
 
@@ -145,16 +146,16 @@ def _from_sbuf(shape: Shape, memory: Memory, mode: OutputMode, note: str) -> tup
     def stationary(number: int, step: Step) -> tuple[int, int]:
         return b_first + step.k * config.rows * b_pitch + plan.tiles[step.tile].n * shape.element, b_pitch
 
-    job = Job(config=config)
-    emit_compute(job, plan, Operand(locate=moving), Operand(locate=stationary))
+    # The wait also gives the tensor queue time to be fetched, so that the array never waits for its instructions.
+    emit_compute(job, plan, Operand(locate=moving), Operand(locate=stationary, loaded="operands"))
     emit_results(job, plan, region, dram=memory.buffers["c"].address, mode=mode)
-    return plan, (loads.program(memory, note=f"{note}, load"), job.program(memory, note=note))
+    return plan, job.program(memory, note=note)
 
 
 # From DRAM ---------------------------------------------------------------------------------------------------
 
 
-def _from_dram(shape: Shape, memory: Memory, mode: OutputMode, note: str) -> tuple[Plan, tuple[Program, ...]]:
+def _from_dram(shape: Shape, memory: Memory, mode: OutputMode, note: str) -> tuple[Plan, Program]:
     config = shape.config
     moving_region, stationary_region, result_region = split_sbuf(config)
     best = min(candidates(shape), key=lambda item: item.cycles)
@@ -165,4 +166,4 @@ def _from_dram(shape: Shape, memory: Memory, mode: OutputMode, note: str) -> tup
     emit_loads(job, plan, [(feed_b, memory.buffers["b"].address, shape.n), (feed_a, memory.buffers["a"].address, shape.k)])
     emit_compute(job, plan, moving, stationary)
     emit_results(job, plan, result_region, dram=memory.buffers["c"].address, mode=mode)
-    return plan, (job.program(memory, note=note),)
+    return plan, job.program(memory, note=note)

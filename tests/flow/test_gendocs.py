@@ -27,7 +27,9 @@ def test_systemrdl_has_every_register(tmp_path):
 
 def test_peakrdl_writes_a_c_header_that_compiles(tmp_path):
     header = tmp_path / "meshium.h"
-    subprocess.run([sys.executable, "-m", "peakrdl", "c-header", str(ROOT / "docs/registers.rdl"), "-o", str(header)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "peakrdl", "c-header", str(ROOT / "docs/registers.rdl"), "-o", str(header)], check=True, capture_output=True
+    )
     assert len(re.findall(r"^\s*uint32_t\s+\w+;", header.read_text(), re.M)) == len(REGISTERS)
     (tmp_path / "main.c").write_text('#include "meshium.h"\nint main(void) { return 0; }\n')
     subprocess.run(["g++", "-fsyntax-only", "-x", "c++", str(tmp_path / "main.c")], check=True)

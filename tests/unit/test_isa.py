@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from hw.common.isa import BY_OPCODE, ENGINES, INSTRUCTIONS, Cause, OutputMode, instructions_of, pack, row_lines, rows_limit, unpack
 from hw.common.config import CONFIGS
+from hw.common.isa import BY_OPCODE, ENGINES, INSTRUCTIONS, Cause, OutputMode, instructions_of, pack, row_lines, rows_limit, unpack
 from hw.common.registers import REGISTERS, SPACE_BYTES
 
 
