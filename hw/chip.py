@@ -118,10 +118,9 @@ class Chip(wiring.Component):
                 connect(m, sequencers[name].post[slot], semaphores.post[engine.index][slot])
         m.d.comb += [semaphores.i_clear.eq(job.o_start)]
         m.d.comb += [block.i_start.eq(job.o_start) for block in (tensor, load, store, *sequencers.values())]
-        for name, engine in (("load", load), ("store", store)):
-            m.d.comb += [
-                getattr(sequencers[name].i_error, field).eq(getattr(engine.error, field)) for field in ("valid", "cause", "address")
-            ]
+        for name, dma in (("load", load), ("store", store)):
+            wires = ("valid", "cause", "address")
+            m.d.comb += [getattr(sequencers[name].i_error, wire).eq(getattr(dma.error, wire)) for wire in wires]
 
         self._job(m, job, sequencers, engines, registers, moved=self._moved(sbuf, psum, pins))
         self._count(m, counters, job, sequencers, tensor, sbuf)

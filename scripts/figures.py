@@ -51,7 +51,7 @@ def record() -> Recording:
             elements.append(self)
 
     recording = Recording()
-    tile = Tile(config=config)
+    tile: Any = Tile(config=config)
     # Block b loads its row 0 one cycle before its first moving row; moving element = 1 + row number, so that a 0 is an empty cycle.
     starts = [1, 1 + MOVING_ROWS]
 
@@ -79,7 +79,7 @@ def record() -> Recording:
     return recording
 
 
-def _cell(ctx: Any, element: Pe) -> Cell:
+def _cell(ctx: Any, element: Any) -> Cell:
     number = ctx.get(element.i_moving.data)
     return Cell(is_loading=bool(ctx.get(element.i_load)), row=number - 1 if number else None, swaps=bool(ctx.get(element.i_moving.swap)))
 
