@@ -48,15 +48,20 @@ def launch(job: dict[str, Any], *, folder: Path, log: Path, timeout: float, envi
     file = folder / f"{job['action']}.json"
     file.write_text(json.dumps(job, indent=1))
     root = str(Path(__file__).resolve().parent.parent)
+    return run_group([sys.executable, "-m", "tb.launch", str(file)], cwd=root, log=log, timeout=timeout, environment=environment)
+
+
+def run_group(command: list[str], *, cwd: str, log: Path, timeout: float, environment: dict[str, str]) -> int:
+    """Runs `command`, output to `log`; returns its exit status. Everything it started dies with it when time is up (`TIMED_OUT`) or we are stopped."""
     with open(log, "w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tb.launch", str(file)],
-            cwd=root,
+            command,
+            cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that the simulator dies with its parent
+            start_new_session=True,
         )
         try:
             return process.wait(timeout)

