@@ -88,7 +88,7 @@ class Chip(wiring.Component):
         m.submodules.store = store = StoreDma(config=config)
         m.submodules.read_mux = read_mux = ReadMux(config=config)
         m.submodules.pins = pins = AxiPins(config=config)
-        engines = {"load": load, "tensor": tensor, "output": output, "store": store}
+        engines: dict[str, Any] = {"load": load, "tensor": tensor, "output": output, "store": store}
         sequencers = {name: Sequencer(config=config, engine=name) for name in ENGINES}
         for name, sequencer in sequencers.items():
             m.submodules[f"{name}_sequencer"] = sequencer
@@ -118,9 +118,8 @@ class Chip(wiring.Component):
                 connect(m, sequencers[name].post[slot], semaphores.post[engine.index][slot])
         m.d.comb += [semaphores.i_clear.eq(job.o_start)]
         m.d.comb += [block.i_start.eq(job.o_start) for block in (tensor, load, store, *sequencers.values())]
-        for name, dma in (("load", load), ("store", store)):
-            wires = ("valid", "cause", "address")
-            m.d.comb += [getattr(sequencers[name].i_error, wire).eq(getattr(dma.error, wire)) for wire in wires]
+        for name in ("load", "store"):
+            connect(m, engines[name].error, sequencers[name].i_error)
 
         self._job(m, job, sequencers, engines, registers, moved=self._moved(sbuf, psum, pins))
         self._count(m, counters, job, sequencers, tensor, sbuf)
