@@ -203,9 +203,11 @@ def check_results(folder: Path, *, expected: int, status: int = 0) -> tuple[dict
         cases = list(ElementTree.parse(folder / "results.xml").getroot().iter("testcase"))
     except (OSError, ElementTree.ParseError) as error:
         raise TestbenchError(f"ended with status {status} and left no results ({error})") from None
-    bad = [case.get("name", "?") for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    bad = {case.get("name", "?"): mark for case in cases for mark in (case.find("failure"), case.find("error")) if mark is not None}
     if bad:
-        raise TestbenchError(f"{len(bad)} of {len(cases)} test(s) failed: {', '.join(bad)}")
+        # The last lines of each traceback come first here: they may be far from the end of the log.
+        reasons = "".join(f"\n{name}:\n  " + "\n  ".join((mark.text or "").strip().splitlines()[-4:]) for name, mark in bad.items())
+        raise TestbenchError(f"{len(bad)} of {len(cases)} test(s) failed: {', '.join(bad)}{reasons}")
     ran = [case for case in cases if case.find("skipped") is None]
     if len(ran) != expected:
         raise TestbenchError(

@@ -138,6 +138,14 @@ def test_status_counts_even_when_results_are_good(tmp_path: Path) -> None:
         check_results(tmp_path, expected=1, status=3)
 
 
+def test_failure_carries_its_reason(tmp_path: Path) -> None:
+    write_results(
+        tmp_path, cases='<testcase classname="m" name="a"><failure>Traceback\nAssertionError: must be 3, not 4\n</failure></testcase>'
+    )
+    with pytest.raises(TestbenchError, match=r"1 of 1 test\(s\) failed: a\na:\n  Traceback\n  AssertionError: must be 3, not 4"):
+        check_results(tmp_path, expected=1)
+
+
 def test_counting_sees_parametrisations() -> None:
     assert count_tests("tb.tb_fifo") == 37
     assert count_tests("tb.tb_fifo", only="full_rate") == 1
