@@ -18,6 +18,10 @@ from .dtypes import DTYPES, Dtype
 ARCHITECTURE_VERSION = 1
 
 
+#: Bytes of the longest instruction (`hw.common.isa.ENGINES`, which a test holds this to).
+LONGEST_INSTRUCTION_BYTES = 64
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be built: the message names the field, its value, the limit and the remedy."""
 
@@ -48,7 +52,9 @@ class ChipConfig:
     multiplier_stages: int = _field(1, "Register stages in a PE between its operands and the product.")
     adder_stages: int = _field(1, "Register stages of a PE's adder: the cycles a partial sum takes per row.")
     accumulator_stages: int = _field(1, "Register stages of the adder at a PSUM column.")
-    output_lanes: int = _field(0, "Lanes the output stage computes per cycle; a row of `cols` takes cols/output_lanes cycles. 0 stands for all `cols`.")
+    output_lanes: int = _field(
+        0, "Lanes the output stage computes per cycle; a row of `cols` takes cols/output_lanes cycles. 0 stands for all `cols`."
+    )
     semaphores: int = _field(32, "Hardware semaphores.")
     semaphore_width: int = _field(12, "Bits of a semaphore's counter.")
     queue_depth: int = _field(8, "Instructions buffered per engine between fetch and check.")
@@ -100,6 +106,11 @@ class ChipConfig:
             raise ConfigError(f"a chip needs rows == cols, not {self.rows} and {self.cols}: set them equal, or build the tile alone")
         if self.cols < 4 or self.cols > 128:
             raise ConfigError(f"a chip needs cols from 4 to 128 (an AXI data bus of 32 to 1024 bits), not {self.cols}")
+        if self.dma_burst_lines * self.line_bytes < LONGEST_INSTRUCTION_BYTES:
+            raise ConfigError(
+                f"dma_burst_lines must be at least {LONGEST_INSTRUCTION_BYTES // self.line_bytes} with cols {self.cols}, not {self.dma_burst_lines}: "
+                f"an instruction of {LONGEST_INSTRUCTION_BYTES} bytes is fetched in one burst"
+            )
 
     # Derived sizes -------------------------------------------------------------------------------------------
 
@@ -166,7 +177,9 @@ class ChipConfig:
     def dtype(self, name: str) -> Dtype:
         """The `Dtype` called `name`; `ConfigError` if this configuration does not build it."""
         if name not in self.dtypes:
-            raise ConfigError(f"dtype must be one of {', '.join(self.dtypes)} on config {self.name!r}, not {name!r}: choose another config or type")
+            raise ConfigError(
+                f"dtype must be one of {', '.join(self.dtypes)} on config {self.name!r}, not {name!r}: choose another config or type"
+            )
         return DTYPES[name]
 
     # Identity ------------------------------------------------------------------------------------------------

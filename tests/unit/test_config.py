@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from hw.common.config import CONFIGS, ChipConfig, ConfigError
+from hw.common.config import CONFIGS, LONGEST_INSTRUCTION_BYTES, ChipConfig, ConfigError
+from hw.common.isa import ENGINES
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -60,6 +61,13 @@ def test_a_tile_may_be_oblong_but_a_chip_may_not():
         ChipConfig(rows=2, cols=2).require_chip()
 
 
+def test_an_instruction_must_fit_one_burst():
+    assert max(engine.instruction_bytes for engine in ENGINES.values()) == LONGEST_INSTRUCTION_BYTES
+    ChipConfig(rows=8, cols=8, dma_burst_lines=8).require_chip()
+    with pytest.raises(ConfigError, match="dma_burst_lines must be at least 8 with cols 8, not 4"):
+        ChipConfig(rows=8, cols=8, dma_burst_lines=4).require_chip()
+
+
 def test_unknown_name_lists_the_names():
     with pytest.raises(ConfigError, match="nano, small, base, large, not 'huge'"):
         ChipConfig.named("huge")
@@ -80,7 +88,10 @@ def test_hash_covers_every_field_but_the_name():
         "semaphore_width": 8, "queue_depth": 4, "axi_address_width": 40, "dma_outstanding": 2, "dma_burst_lines": 16,
     }  # fmt: skip
     assert changed.keys() == {field.name for field in dataclasses.fields(config)} - {"name"}
-    hashes = {dataclasses.replace(config, **({"adder_stages": 2, "accumulator_stages": 2} if key == "dtypes" else {}), **{key: value}).hash for key, value in changed.items()}
+    hashes = {
+        dataclasses.replace(config, **({"adder_stages": 2, "accumulator_stages": 2} if key == "dtypes" else {}), **{key: value}).hash
+        for key, value in changed.items()
+    }
     assert len(hashes | {config.hash}) == len(changed) + 1
 
 
