@@ -119,8 +119,8 @@ async def random_copies(dut: Any, share: float) -> None:
 
 @cocotb.test()
 async def full_rate(dut: Any) -> None:
-    """A long contiguous load from a memory without pauses: a beat a cycle once the first has come, as the memory allows."""
-    environment = Environment(dut, share=1.0)
+    """A long contiguous load from a memory without pauses: a beat a cycle once the first has come. Nobody else reads."""
+    environment = Environment(dut, share=1.0, has_fetchers=False)
     await environment.begin()
     size, lines = environment.config.line_bytes, environment.config.sbuf_lines
     checker, cycles = environment.checker, 400

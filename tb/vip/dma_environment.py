@@ -50,7 +50,7 @@ class Dram:
 class Environment:
     """Drivers, memory, watcher, counters of the device; `lines` is the model of SBUF."""
 
-    def __init__(self, dut: Any, *, share: float) -> None:
+    def __init__(self, dut: Any, *, share: float, has_fetchers: bool = True) -> None:
         self.dut, self.config = dut, built_config()
         self.rng = np.random.default_rng(cocotb.RANDOM_SEED)
         self.dram = Dram(self.rng)
@@ -68,7 +68,10 @@ class Environment:
             if share < 1:
                 pattern = random_pattern(self.rng, share=share)
                 channel.set_pause_generator(not go for go in steps(pattern))
-        self._fetch_setup()
+        self._awaited = [deque[int]() for _ in range(FETCHERS)]
+        self._fetch_setup(bursts=40 if has_fetchers else 0)
+        if not has_fetchers:
+            del self.boards["fetched beats"]
 
     async def begin(self) -> None:
         """Reset, the watchers, and the whole SBUF loaded, since it does not power up zero."""
@@ -163,7 +166,7 @@ class Environment:
             board.finish()
 
     async def _drained(self) -> None:
-        while self._fetching or not self.checker.is_idle or any(self._awaited):
+        while not self.checker.is_idle or any(self._awaited):
             await sample(self.dut)
 
     async def _watch(self) -> None:
@@ -177,16 +180,15 @@ class Environment:
 
     # The fetchers -------------------------------------------------------------------------------------------
 
-    def _fetch_setup(self) -> None:
+    def _fetch_setup(self, *, bursts: int) -> None:
         """Fetcher n asks for bursts of n + 1 beats in its own quarter of the code and gets exactly their lines."""
         width = self.config.axi_address_width
         size = self.config.line_bytes
-        self._fetching, self._awaited = 0, [deque[int]() for _ in range(FETCHERS)]
         self._requests = []
         for index in range(FETCHERS):
             driver = StreamDriver(self.dut, f"fetch__{index}__request", pattern=random_pattern(self.rng, share=0.1), rng=self.rng)
             self._requests.append(driver)
-            for _ in range(40):
+            for _ in range(bursts):
                 address = CODE + 0x400 * index + size * int(self.rng.integers(0x400 // size - 4))
                 driver.send(address | index << width)
                 for beat in range(index + 1):
