@@ -46,7 +46,8 @@ class Sequencer(wiring.Component):
 
     Errors. A failing instruction halts the engine when everything before it has been dispatched; those complete and post. An error pulse
     of the engine halts it at the oldest instruction in flight, and no post is made after that cycle. A post that overflows halts it at the
-    instruction it belongs to; its other post is made if it fits, and those already dispatched still complete. Should an older instruction
+    instruction it belongs to; its other post is made if it fits. Younger ones already dispatched still run to their end but neither post
+    nor count as retired, as if they had not been dispatched: how many they are depends on timing. Should an older instruction
     fail after a younger one has been recorded, the older replaces it: what is left at the end does not depend on which was seen first.
     `i_halt` records its cause, and for DEADLOCK the instruction that waits and its semaphore, for WATCHDOG the oldest in flight or the
     next to be dispatched, unless the engine has halted or finished.
@@ -115,7 +116,7 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config, engine = self._config, self._engine
-        started, broken = Signal(), Signal()
+        started, broken, retired = Signal(), Signal(), Signal()
         count = Signal(INDEX_WIDTH)
         restarted = ResetInserter(self.i_start)
         m.submodules.fetcher = fetcher = Fetcher(config=config, engine=engine)
@@ -129,9 +130,11 @@ class Sequencer(wiring.Component):
         connect_streams(m, checked.o, dispatcher.i)
 
         self._window(m, fetcher, checker)
-        self._engine_side(m, dispatcher, completion)
-        self._record(m, started, broken, dispatcher, completion)
-        with m.If(completion.o_retire):
+        # Behind a post that overflowed nothing counts any more.
+        m.d.comb += retired.eq(completion.o_retire & ~(self.o_halted & (completion.o_index > self.o_index)))
+        self._engine_side(m, dispatcher, completion, retired)
+        self._record(m, started, broken, retired, dispatcher, completion)
+        with m.If(retired):
             m.d.sync += self.o_retired.eq(self.o_retired + 1)
         with m.If(self.i_start):
             m.d.sync += [started.eq(1), count.eq(self.i_count), self.o_retired.eq(0)]
@@ -167,7 +170,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [window.low.eq(cut(self.i_dram_base)), window.high.eq(cut(self.i_dram_base + self.i_dram_size))]
         m.d.comb += [fetcher.i_window.eq(window), checker.i_window.eq(window)]
 
-    def _engine_side(self, m: Module, dispatcher: Any, completion: Any) -> None:
+    def _engine_side(self, m: Module, dispatcher: Any, completion: Any, retired: Value) -> None:
         """Commands out, dones in, semaphores, fetch port."""
         fetch = m.submodules.fetcher.fetch
         connect_streams(m, fetch.request, self.fetch.request)
@@ -180,7 +183,7 @@ class Sequencer(wiring.Component):
         ]
         for outer, inner in zip(self.post, completion.post, strict=True):
             m.d.comb += [
-                outer.valid.eq(inner.valid), outer.semaphore.eq(inner.semaphore), outer.count.eq(inner.count), inner.overflow.eq(outer.overflow),
+                outer.valid.eq(inner.valid & retired), outer.semaphore.eq(inner.semaphore), outer.count.eq(inner.count), inner.overflow.eq(outer.overflow),
             ]  # fmt: skip
         starts, dones = [], []
         for name in self._channels:
@@ -192,7 +195,7 @@ class Sequencer(wiring.Component):
             dones.append(done)
         m.d.comb += [self.o_start.eq(Cat(starts)), self.o_done.eq(Cat(dones))]
 
-    def _record(self, m: Module, started: Value, broken: Signal, dispatcher: Any, completion: Any) -> None:
+    def _record(self, m: Module, started: Value, broken: Signal, retired: Value, dispatcher: Any, completion: Any) -> None:
         """CAUSE, INDEX and ADDRESS: of the oldest instruction that failed. Later assignments win."""
 
         def halt(cause: Any, index: Value, address: Any) -> None:
@@ -203,7 +206,7 @@ class Sequencer(wiring.Component):
 
         # An engine with AXI has one kind of instruction, which retires in order.
         failing = Signal(INDEX_WIDTH)
-        m.d.comb += failing.eq(self.o_retired + completion.o_retire)
+        m.d.comb += failing.eq(self.o_retired + retired)
         with m.If(dispatcher.o_failed & ~self.o_halted):
             halt(dispatcher.o_cause, dispatcher.o_index, dispatcher.o_address)
         with m.If(self.i_error.valid & started & is_oldest(failing)):
