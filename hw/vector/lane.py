@@ -45,7 +45,7 @@ class Lane(wiring.Component):
     i, i_bias : In(32)
         Element and bias, int32 or fp32 bits. Stage 0.
     i_add : In(1)
-        Adds the bias as int32; 0 for floats. Stage 0.
+        Adds the bias as int32, which does no harm where the fp32 sum is taken. Stage 0.
     i_use_float : In(1)
         Takes the fp32 sum. Stage `add_stages`.
     i_is_float, i_relu : In(1)
@@ -163,7 +163,7 @@ class Lanes(wiring.Component):
         m.d.comb += [
             lane.i.eq(self.i.data[index]),
             lane.i_bias.eq(bias),
-            lane.i_add.eq(tags[0].bias & ~tags[0].is_float),
+            lane.i_add.eq(tags[0].bias),
             lane.i_use_float.eq(tags[added].bias & tags[added].is_float),
             lane.i_is_float.eq(tags[added].is_float),
             lane.i_relu.eq(tags[added].relu),
