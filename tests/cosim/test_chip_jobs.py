@@ -12,7 +12,7 @@ from tb.vip.programs import ProgramGenerator
 from .error_jobs import DRAM_BYTES, GOOD_JOB, NAMES, Job, finish, good, prepare, read, word, write
 from .test_programs import MIXED
 
-# Registers while a job runs, interrupts, counters ------------------------------------------------------------------
+# Registers while a job runs, interrupts, counters ---------------------------------------------------------
 
 
 def program(seed, count=60, faults=0):
