@@ -15,15 +15,11 @@ from tb.vip.clock import sample, start
 from tb.vip.scoreboard import Scoreboard
 from tb.vip.tile_traffic import array_stimulus, tile_schedule
 
-_COMMON = {"cols": 4, "output_lanes": 1}
-
 BENCH = Bench(
     name="array",
     doc="the processing elements and their wiring against the golden matmul, without the skews of the tile",
     top=lambda config: Array(config=config),
-    configs=(
-        ChipConfig(name="mixed3x4", rows=3, dtypes=("int8", "bf16"), adder_stages=2, accumulator_stages=2, **_COMMON),
-    ),
+    configs=(ChipConfig(name="mixed3x4", rows=3, cols=4, dtypes=("int8", "bf16"), adder_stages=2, accumulator_stages=2, output_lanes=1),),
 )
 
 

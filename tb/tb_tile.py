@@ -15,7 +15,7 @@ from tb.vip.clock import sample, start
 from tb.vip.scoreboard import Scoreboard
 from tb.vip.tile_traffic import TileSchedule, pack, tile_schedule
 
-_COMMON = {"cols": 4, "output_lanes": 1}
+_COMMON: dict[str, Any] = {"cols": 4, "output_lanes": 1}
 
 BENCH = Bench(
     name="tile",

@@ -133,7 +133,6 @@ def test_lanes_that_do_not_take_part_do_not_matter(config: ChipConfig) -> None:
     check(config, schedule, run(config, schedule, rng), "idle lanes")
 
 
-
 def test_reset_drops_what_is_on_its_way() -> None:
     """No row of before a reset comes out after it."""
     tile = Tile(config=INT)
