@@ -124,14 +124,16 @@ class _Emitter:
         if not ports:
             return self._get(obj, platform)
         key = _identity(obj, ports)
-        if (key or type(obj)) in self._kept_inside:
+        # Objects do not survive to the next attempt, and a class may be made anew for it: names do.
+        owner = key or f"{type(obj).__module__}.{type(obj).__qualname__}"
+        if owner in self._kept_inside:
             return self._get(obj, platform)
         module = self._known.get(key) if key else None
         if module is None:
             fragment = self._get(obj, platform)
             if fragment.domains or isinstance(fragment, Instance):
                 return fragment
-            module = self._module(obj, fragment, ports, key or type(obj))
+            module = self._module(obj, fragment, ports, owner)
             if key:
                 self._known[key] = module
         obj._MustUse__used = True
@@ -140,8 +142,8 @@ class _Emitter:
         connections += [(kinds[direction], name, signal) for name, (signal, direction) in ports.items()]
         return Instance(module.name, *connections)
 
-    def _module(self, component: Any, fragment: Fragment, ports: Ports, key: Any) -> _Module:
-        text, clocks = self._convert(fragment, ports, owner=key)
+    def _module(self, component: Any, fragment: Fragment, ports: Ports, owner: Any) -> _Module:
+        text, clocks = self._convert(fragment, ports, owner=owner)
         if text not in self.texts:
             base = name = _snake(type(component).__name__)
             suffix = 1
@@ -237,6 +239,8 @@ def emit_rtlil(component: Any, *, name: str, ports: Ports | None = None, initial
             top = emitter.top(component, ports, platform)
             break
         except _Crossing as crossing:
+            if crossing.args[0] <= kept_inside:
+                raise RuntimeError(f"signals cross the boundaries of components that are kept inside already: {crossing.args[0]}") from crossing
             kept_inside |= crossing.args[0]
     parts = [_finish(text, module) for text, module in emitter.texts.items()]
     return "\n".join(["attribute \\top 1\n" + _finish(top, name).lstrip(), *parts])

@@ -140,6 +140,19 @@ def test_transformed_parts_keep_their_transformation():
     assert "enable" in body
 
 
+class Secretive(wiring.Component):
+    """Its result is in no signature."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(8)})
+        self.secret = Signal(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.secret.eq(self.a + 1)
+        return m
+
+
 class Peeking(wiring.Component):
     """Reads a signal of its part that is in no signature: such parts cannot be cut out."""
 
@@ -147,16 +160,6 @@ class Peeking(wiring.Component):
         super().__init__({"a": In(8), "o": Out(8)})
 
     def elaborate(self, platform):
-        class Secretive(wiring.Component):
-            def __init__(self):
-                super().__init__({"a": In(8)})
-                self.secret = Signal(8)
-
-            def elaborate(self, platform):
-                m = Module()
-                m.d.sync += self.secret.eq(self.a + 1)
-                return m
-
         m = Module()
         m.submodules.part = part = Secretive()
         m.d.comb += [part.a.eq(self.a), self.o.eq(part.secret)]
@@ -175,9 +178,10 @@ def test_parts_whose_signals_are_read_from_outside_stay_inside(tmp_path):
 
 def test_zero_memories_power_up_undefined_and_registers_by_choice():
     with_values, without = emit(Grid(n=1), name="grid"), emit(Grid(n=1), name="grid", initial_values=False)
-    assert "initial" not in re.sub(r"reg [^;]* = [^;]*;", "", with_values).replace("$initial", "")
+    assert not re.search(r"^\s*initial\b", with_values, flags=re.M)
     assert re.search(r"reg \[7:0\] east = ", with_values)
-    assert not re.search(r"^\s*reg [^;]*=", without, flags=re.M)
+    # Yosys starts its combinational blocks with registers of its own, which hold nothing.
+    assert not re.search(r"^\s*reg (?!\\\$auto\$)[^;]*=", without, flags=re.M)
 
 
 def test_memory_contents_that_are_not_zero_are_kept():
