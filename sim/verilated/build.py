@@ -27,8 +27,9 @@ ISOLATION = ("-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-pthread")
 #: `$finish`, `$stop` and fatal errors of the model end in `model.h`, never in `exit()`.
 HOOKS = ("-DVL_USER_FINISH", "-DVL_USER_STOP", "-DVL_USER_FATAL")
 
-#: Bytes of generated C++ in one translation unit: larger ones keep one core busy while the other idles.
-UNIT_BYTES = 600_000
+#: Bytes of generated C++ in one translation unit. Each unit reads Verilator's headers again (about a second); larger ones keep one core busy
+#: while the other idles.
+UNIT_BYTES = 1_600_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,13 @@ class BuildOptions:
 
     def cxx_arguments(self) -> list[str]:
         """Compiler flags that the runtime, the model and the harness share."""
-        flags = ["-std=gnu++17", "-DVM_TRACE=" + str(int(self.trace)), "-DVM_TRACE_VCD=" + str(int(self.trace)), "-DVM_COVERAGE=0", "-DVM_SC=0"]
+        flags = [
+            "-std=gnu++17",
+            "-DVM_TRACE=" + str(int(self.trace)),
+            "-DVM_TRACE_VCD=" + str(int(self.trace)),
+            "-DVM_COVERAGE=0",
+            "-DVM_SC=0",
+        ]
         return flags + ["-w", *ISOLATION, *HOOKS, *self.cxx_flags, *_includes()]
 
 
@@ -187,14 +194,17 @@ def build_library(
         if control:
             (folder / "control.vlt").write_text(control)
             files.insert(0, "control.vlt")
-        toolchain.run_verilator([*arguments, *files], cwd=folder)
+        # Verilator uses one core and so leaves one for the runtime, which is compiled once for all designs.
+        with ThreadPoolExecutor(max_workers=1) as aside:
+            runtime_ready = aside.submit(_runtime, cache, options)
+            toolchain.run_verilator([*arguments, *files], cwd=folder)
+            runtime = runtime_ready.result()
         generated = sorted(folder.glob("Vmodel*.cpp"))
         slow = [path for path in generated if "__Slow" in path.name or "__Syms" in path.name or "__Trace" in path.name]
         fast = [path for path in generated if path not in slow]
         jobs = [(path, path.with_suffix(".o"), [*common, options.optimise]) for path in _join(fast, "fast")]
         jobs += [(SOURCES / name, folder / f"{Path(name).stem}.o", [*common, "-I.", "-O2"]) for name in harness]
         jobs += [(path, path.with_suffix(".o"), [*common, "-O0"]) for path in _join(slow, "slow")] if slow else []
-        runtime = _runtime(cache, options)
         objects = _compile(jobs, cwd=folder)
         link = [toolchain.compiler(), "-shared", "-pthread", "-Wl,-Bsymbolic", "-o", "model.so", *map(str, [*objects, *runtime])]
         result = subprocess.run(link, cwd=folder, capture_output=True, text=True, check=False)
