@@ -14,7 +14,7 @@ from sw.runtime.matmul import MatmulResult, reference, run_matmul, within
 
 from .console import console, cycle_progress, fail, print_json, working
 from .files import written_whole
-from .operands import OperandError, check_archive, load_operand, random_operand
+from .operands import OperandError, check_archive, open_operand, operand_bits, random_operand
 from .simulation import Stopwatch, check_device, common_options, simulated
 
 #: Size of what neither options nor files give.
@@ -23,7 +23,7 @@ DEFAULT_SIZE = 128
 
 @dataclass(frozen=True, kw_only=True)
 class Operands:
-    """Files loaded so far and the sizes they and the options give."""
+    """Files opened so far and the sizes they and the options give."""
 
     a: np.ndarray | None
     b: np.ndarray | None
@@ -40,15 +40,15 @@ def _operands(m: int | None, k: int | None, n: int | None, dtype: str | None, a_
             raise OperandError(f"{name} must be at least 1, not {size}")
     a = b = None
     if a_path is not None:
-        a, dtype = load_operand(a_path, dtype)
+        a, dtype = open_operand(a_path, dtype)
         m, k = _agree("--m", m, a.shape[0], a_path), _agree("--k", k, a.shape[1], a_path)
     if b_path is not None:
-        b, dtype = load_operand(b_path, dtype)
+        b, dtype = open_operand(b_path, dtype)
         if a is not None and a.shape[1] != b.shape[0]:
             raise OperandError(f"columns of A must equal rows of B, not {a.shape[1]} ({a_path}) and {b.shape[0]} ({b_path})")
         k, n = _agree("--k", k, b.shape[0], b_path), _agree("--n", n, b.shape[1], b_path)
     m, k, n = (DEFAULT_SIZE if size is None else size for size in (m, k, n))
-    return Operands(a=a, b=b, m=m, k=k, n=n, dtype=dtype or "int8")
+    return Operands(a=a, b=b, m=m, k=k, n=n, dtype="int8" if dtype is None else dtype)
 
 
 def _agree(option: str, value: int | None, found: int, path: str) -> int:
@@ -80,15 +80,15 @@ def matmul(
     """
     config = ChipConfig.named(config_name)
     check_device(device_name)
-    target = check_archive(save) if save else None
+    target = check_archive(save) if save is not None else None
     given = _operands(m, k, n, dtype, a_path, b_path)
     with working("compiling"):
         gemm = compile_gemm(
             m=given.m, k=given.k, n=given.n, dtype=given.dtype, config=config, source=source, dram_bytes=min(dram_mib << 20, 1 << config.axi_address_width)
         )  # fmt: skip
     rng = np.random.default_rng(seed)
-    a = random_operand(rng, given.m, given.k, given.dtype) if given.a is None else given.a
-    b = random_operand(rng, given.k, given.n, given.dtype) if given.b is None else given.b
+    a = random_operand(rng, given.m, given.k, given.dtype) if given.a is None else operand_bits(given.a)
+    b = random_operand(rng, given.k, given.n, given.dtype) if given.b is None else operand_bits(given.b)
 
     dram_bytes = gemm.program.dram_bytes
     with simulated(device_name, config, dram_bytes=dram_bytes, seed=seed, latency=latency, stall=stall) as device:
@@ -100,8 +100,11 @@ def matmul(
 
     if ok and target:
         plain = {"a": a, "b": b} if given.dtype == "int8" else {"a": bf16_to_values(a), "b": bf16_to_values(b)}
-        with written_whole(target) as stream:
-            np.savez(stream, **plain, c=outcome.c)
+        try:
+            with written_whole(target) as stream:
+                np.savez(stream, **plain, c=outcome.c)
+        except OSError as error:
+            raise OperandError(f"--save could not write {target}, which is left as it was: {error}") from error
     values = {
         "ok": ok, "max_abs_err": worst, "cycles": outcome.cycles, "macs": gemm.shape.macs, "utilisation": outcome.utilisation,
         "sim_seconds": watch.seconds, "sim_khz": watch.khz, "config_hash": config.hash, "config": config.name, "device": device_name,

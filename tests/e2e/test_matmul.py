@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ from sim.golden.formats import bf16_bits, bf16_to_values
 from sw.runtime.matmul import reference, within
 
 KEYS = {"ok", "max_abs_err", "cycles", "macs", "utilisation", "sim_seconds", "sim_khz", "config_hash"}
+
+
+#: The header of a terabyte, with nothing behind it.
+HUGE = b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '|i1', 'fortran_order': False, 'shape': (1048576, 1048576), }".ljust(117) + b"\n"
 
 
 def run(capsys: pytest.CaptureFixture, *arguments: str, device: str = "golden") -> tuple[int, str, str]:
@@ -78,6 +83,12 @@ def test_bits_of_bf16_and_one_random_operand(capsys: pytest.CaptureFixture, tmp_
         (["--save", "out.txt"], "--save must end in .npz, not 'out.txt'"),
         (["--save", "/nowhere/out.npz"], "--save must name a file in an existing folder"),
         (["--a", "missing.npy"], "missing.npy must be a readable .npy file"),
+        (["--a", ""], "'' must be a readable .npy file, but it is no regular file"),
+        (["--a", "."], "but it is no regular file"),
+        (["--dtype", ""], "dtype must be one of int8, bf16 on config 'base', not ''"),
+        (["--save", ""], "--save must end in .npz, not ''"),
+        (["--stall", "nan"], "nan is not in the range"),
+        (["--m", str(1 << 40), "--source", "dram"], "the limit is 268435456: use smaller sizes or more DRAM (--dram-mib)"),
         (["--seed", "-1"], "-1 is not in the range"),
         (["--colour"], "No such option"),
     ],
@@ -99,6 +110,10 @@ def test_bad_input_is_one_line_and_a_status(capsys: pytest.CaptureFixture, argum
         (np.zeros((2, 4), np.int8), "--k must be 4 as in"),
         (np.array([[{}]], dtype=object), "must be a readable .npy file of numbers"),
         (b"not an array", "must be a readable .npy file of numbers"),
+        (b"", "must be a readable .npy file of numbers"),
+        (b"\x93NUMPY\x01\x00\x10\x00{'descr': [[[[[[\n", "must be a readable .npy file of numbers"),
+        (b"\x80\x04]q\x00.", "holds Python objects"),
+        (HUGE, "must be a readable .npy file of numbers"),
     ],
 )
 def test_bad_files(capsys: pytest.CaptureFixture, tmp_path: Path, contents: np.ndarray | bytes, message: str) -> None:
@@ -110,6 +125,34 @@ def test_bad_files(capsys: pytest.CaptureFixture, tmp_path: Path, contents: np.n
     status, out, err = run(capsys, "--a", str(path), "--k", "3", "--dtype", "int8", "--save", f"{tmp_path}/out.npz")
     assert status == 1 and out == "" and message in err and err.count("\n") == 1
     assert [item.name for item in tmp_path.iterdir()] == ["a.npy"]
+
+
+@pytest.mark.parametrize("kind", ["fortran", "big endian", "bits"])
+def test_other_layouts_of_the_same_numbers(capsys: pytest.CaptureFixture, tmp_path: Path, kind: str) -> None:
+    values = np.random.default_rng(2).integers(-9, 9, (5, 7)).astype(np.float32)
+    np.save(tmp_path / "a.npy", {"fortran": np.asfortranarray(values), "big endian": values.astype(">f4"), "bits": bf16_bits(values)}[kind])
+    np.save(tmp_path / "b.npy", np.eye(7, dtype=np.float32))
+    assert run(capsys, "--a", f"{tmp_path}/a.npy", "--b", f"{tmp_path}/b.npy", "--save", f"{tmp_path}/o.npz")[0] == 0
+    with np.load(tmp_path / "o.npz") as saved:
+        assert np.array_equal(saved["c"], values)
+
+
+def test_an_error_is_json_too_where_json_was_asked_for(capsys: pytest.CaptureFixture) -> None:
+    status, out, _ = run(capsys, "--m", "0", "--json")
+    assert status == 1 and json.loads(out) == {"ok": False, "error": "--m must be at least 1, not 0"}
+
+
+def test_a_full_disk_leaves_the_old_file(capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "o.npz").write_bytes(b"old")
+
+    def full(stream: BinaryIO, **_: object) -> None:
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numpy.savez", full)
+    status, _, err = run(capsys, "--m", "2", "--k", "2", "--n", "2", "--save", f"{tmp_path}/o.npz")
+    assert status == 1 and "o.npz, which is left as it was" in err and "No space left" in err
+    assert (tmp_path / "o.npz").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_operands_that_do_not_fit_each_other(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
