@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import click
 
 from hw.common.config import ConfigError
 from sw.runtime.errors import DeviceError
 
-from .console import fail
+from .console import fail, print_json
 
 #: Subcommands: name -> (module, attribute, help). Imported only when asked for, so that `meshium --help` is quick and nothing that one command
 #: needs is in the way of another.
@@ -44,34 +46,51 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Meshium: run matrix products and networks on a simulated chip."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; every expected error is one line on standard error."""
+    """Runs the command line. Every expected error is one line on standard error and, with --json, an object with `ok` and `error`."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        outcome = cli.main(args=arguments, prog_name="meshium", standalone_mode=False)
+        outcome = cli.main(args=given, prog_name="meshium", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return 2
-    except click.ClickException as error:
-        fail(error.format_message())
-        return 2
-    except (click.Abort, KeyboardInterrupt):
-        fail("interrupted")
-        return 130
-    except ImportError as error:
-        fail(f"{error}: run `make setup` to install what is missing")
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing may be flushed to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except (ConfigError, DeviceError, ValueError, OSError, MemoryError) as error:
-        fail(str(error) or type(error).__name__)
-        return 1
-    except (RuntimeError, subprocess.CalledProcessError) as error:
-        fail(f"{type(error).__name__}: {error}")
-        return 1
+    except BaseException as error:
+        status, message = explain(error)
+        if status is None:
+            raise
+        fail(message)
+        if "--json" in given:
+            # Standard output may be what failed.
+            with suppress(OSError):
+                print_json({"ok": False, "error": " ".join(message.split())})
+        return status
+
+
+def explain(error: BaseException) -> tuple[int | None, str]:
+    """Exit status and message of an expected error; None for a defect of the program, which deserves its traceback."""
+    if isinstance(error, click.ClickException):
+        return 2, error.format_message()
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return 130, "interrupted"
+    if isinstance(error, ImportError):
+        return 1, f"{error}: run `make setup` to install what is missing"
+    if isinstance(error, MemoryError):
+        return 1, f"not enough memory on this machine: {error}; use smaller sizes"
+    if isinstance(error, (ConfigError, DeviceError, ValueError, OSError)):
+        return 1, str(error) or type(error).__name__
+    if isinstance(error, (RuntimeError, subprocess.CalledProcessError)):
+        return 1, f"{type(error).__name__}: {error}"
+    return None, ""
 
 
 if __name__ == "__main__":

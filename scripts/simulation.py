@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,17 @@ from .console import working
 DRAM_MIB = 256
 
 
+class Probability(click.FloatRange):
+    """A number in a range, which NaN is not, although no comparison says so."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As `FloatRange`, and refuses NaN."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--config, --device, --json, --dram-mib, --latency, --stall, --seed."""
     for option in reversed(
@@ -28,7 +40,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
             click.option("--dram-mib", type=click.IntRange(1, 1 << 16), default=DRAM_MIB, show_default=True, help="DRAM of the board."),
             click.option("--latency", type=click.IntRange(1, 10_000), default=32, show_default=True, help="rtl: cycles to the first beat."),
-            click.option("--stall", type=click.FloatRange(0, 0.95), default=0.0, show_default=True, help="rtl: chance of a DRAM stall."),
+            click.option("--stall", type=Probability(0, 0.95), default=0.0, show_default=True, help="rtl: chance of a DRAM stall."),
         )
     ):
         command = option(command)
