@@ -83,6 +83,7 @@ def compile_gemm(
     if source not in SOURCES:
         raise ValueError(f"source must be one of {', '.join(SOURCES)}, not {source!r}")
     shape = Shape(m=m, k=k, n=n, dtype=dtype, config=config)
+    m, k, n = shape.m, shape.k, shape.n
     memory = Memory(limit=dram_bytes)
     memory.add("a", matrix_bytes(m, k, shape.element, config))
     memory.add("b", matrix_bytes(k, n, shape.element, config))

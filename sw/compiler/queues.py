@@ -42,7 +42,9 @@ class Memory:
         """
         address = -(-self.end // BUFFER_ALIGNMENT) * BUFFER_ALIGNMENT
         if address + size > self._limit:
-            raise CompileError(f"{name} needs DRAM up to byte {address + size}, the limit is {self._limit}: use smaller sizes or more DRAM")
+            raise CompileError(
+                f"{name} needs DRAM up to byte {address + size}, the limit is {self._limit}: use smaller sizes or more DRAM (--dram-mib)"
+            )
         self.buffers[name] = Buffer(address=address, size=size, data=data)
         self.end = address + size
         return address

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from hw.common.config import ChipConfig
 
 from ..runtime.layout import tiles
@@ -39,8 +41,13 @@ class Shape:
         self.config.require_chip()
         self.config.dtype(self.dtype)
         for name in ("m", "k", "n"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool):
+                raise ValueError(f"{name} must be an integer, not {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value!r}")
+            # numpy's integers would overflow where addresses are computed.
+            object.__setattr__(self, name, int(value))
 
     @property
     def element(self) -> int:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,15 +79,21 @@ def _trained(x: np.ndarray, labels: np.ndarray, cache: Path) -> list[np.ndarray]
     identity = json.dumps({**asdict(TRAINING), "split": SPLIT_SEED, "held_out": HELD_OUT}, sort_keys=True)
     digest = hashlib.sha256(identity.encode() + x.tobytes() + labels.tobytes()).hexdigest()[:16]
     path = cache / f"digits-{digest}.npz"
-    if path.exists():
-        with np.load(path, allow_pickle=False) as stored:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return [stored[name] for name in stored.files]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        pass  # absent or damaged: trained again and replaced
     parameters = train(x, labels, TRAINING)
     cache.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=cache, prefix=".digits-", suffix=".npz")
-    with os.fdopen(descriptor, "wb") as stream:
-        np.savez(stream, *parameters)
-    Path(temporary).replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            np.savez(stream, *parameters)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
     return parameters
 
 

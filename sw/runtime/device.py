@@ -1,8 +1,7 @@
 """The device: loads programs into a chip, runs them, and turns what went wrong into words.
 
 A `Device` drives a *transport*: the golden chip, the verilated chip, or later a board. All have the same few methods (`Transport`), so
-whatever
-runs on one runs on all, and leaves the same bits.
+whatever runs on one runs on all, and leaves the same bits.
 """
 
 from __future__ import annotations
@@ -187,7 +186,9 @@ class Device:
         return read_result(self.config, self.register)
 
     def read(self, program: Program, name: str) -> np.ndarray:
-        """Contents of a buffer now, uint8."""
+        """Contents of a buffer now, uint8; `DeviceError` if the program has none of that name."""
+        if name not in program.buffers:
+            raise DeviceError(f"buffer must be one of {', '.join(program.buffers) or 'no buffers'}, not {name!r}")
         item = program.buffers[name]
         return self.transport.read_memory(item.address, item.size)
 

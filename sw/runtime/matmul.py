@@ -48,7 +48,14 @@ def run_matmul(
     gemm: Gemm | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> MatmulResult:
-    """A[M, K] times B[K, N] on `device`: int8 arrays, or uint16 arrays of bf16 bits; `gemm` saves compiling again."""
+    """A[M, K] times B[K, N] on `device`: int8 arrays, or uint16 arrays of bf16 bits; `gemm` saves compiling again.
+
+    Raises
+    ------
+    ValueError
+        if the operands are not two matrices of one of these types that fit each other.
+    """
+    _check_operands(a, b)
     dtype = "int8" if a.dtype == np.int8 else "bf16"
     if gemm is None:
         m, k, n = *a.shape, b.shape[1]
@@ -60,6 +67,20 @@ def run_matmul(
     c = unpack_matrix(device.read(gemm.program, "c"), a.shape[0], b.shape[1], kind, device.config)
     cycles = result.tensor_span if source == "sbuf" else result.cycles
     return MatmulResult(c=c, cycles=cycles, utilisation=result.utilisation(gemm.shape.macs, cycles), gemm=gemm, result=result)
+
+
+def _check_operands(a: np.ndarray, b: np.ndarray) -> None:
+    for name, matrix in (("a", a), ("b", b)):
+        if matrix.ndim != 2 or not matrix.size:
+            raise ValueError(f"{name} must be a non-empty matrix, not of shape {matrix.shape}")
+        if matrix.dtype not in (np.int8, np.uint16):
+            raise ValueError(
+                f"{name} must be int8, or uint16 bits of bf16, not {matrix.dtype}: convert it (bf16: sim.golden.formats.bf16_bits)"
+            )
+    if a.dtype != b.dtype:
+        raise ValueError(f"a and b must have the same type, not {a.dtype} and {b.dtype}")
+    if a.shape[1] != b.shape[0]:
+        raise ValueError(f"columns of a must equal rows of b, not {a.shape[1]} and {b.shape[0]}")
 
 
 def reference(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -68,3 +68,12 @@ def test_cache_gives_the_same_network(tmp_path: Path, model: Digits) -> None:
     assert kept.stat().st_mtime_ns == stamp
     for left, right, other in zip(made.parameters, again.parameters, model.parameters, strict=True):
         assert np.array_equal(left, right) and np.array_equal(left, other)
+
+
+def test_a_damaged_cache_is_replaced(tmp_path: Path, model: Digits) -> None:
+    digits(tmp_path)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:200])
+    for left, right in zip(digits(tmp_path).parameters, model.parameters, strict=True):
+        assert np.array_equal(left, right)
+    assert list(tmp_path.iterdir()) == [kept] and kept.stat().st_size > 200
