@@ -1,5 +1,6 @@
 """Triangles of registers: lanes that go in together come out one after another, and the other way round."""
 
+from abc import abstractmethod
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value, unsigned
@@ -23,9 +24,9 @@ class _Triangle(wiring.Component):
         """Cycles of the slowest lane."""
         return (self._lanes - 1) * self._step
 
+    @abstractmethod
     def delay(self, lane: int) -> int:
         """Cycles from `i` to `o` of `lane`."""
-        raise NotImplementedError
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

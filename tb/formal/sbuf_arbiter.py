@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial, reduce
 from operator import or_
+from abc import abstractmethod
 from typing import Any
 
 from amaranth.hdl import Array, Assert, Cat, Cover, Module, Mux, Signal, Value
@@ -58,8 +59,9 @@ class _SbufSpec(wiring.Component):
         self._properties(m, dut)
         return m
 
+    @abstractmethod
     def _properties(self, m: Module, dut: Sbuf) -> None:
-        raise NotImplementedError
+        """Adds the assertions and covers of one proof."""
 
     def _bank(self, dut: Sbuf, name: str) -> Value:
         return getattr(dut, name).request.payload.address[(self._config.sbuf_bank_lines - 1).bit_length() :]
