@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import partial, reduce
 from operator import or_
-from abc import abstractmethod
 from typing import Any
 
 from amaranth.hdl import Array, Assert, Cat, Cover, Module, Mux, Signal, Value
