@@ -100,7 +100,9 @@ class PyVerilator:
         flags = (*base.verilator_flags, "-y", ".")
         options = BuildOptions(**{**base.__dict__, "verilator_flags": flags})
         cache = BuildCache(root=Path(build_dir)) if build_dir else None
-        path = build_library(sources, top=top_file.stem, harness=["interactive.cpp"], options=options, cache=cache, compile_only=[top_file.name])
+        path = build_library(
+            sources, top=top_file.stem, harness=["interactive.cpp"], options=options, cache=cache, compile_only=[top_file.name]
+        )
         if gen_only:
             return None
         sim = cls(str(path), command_args=command_args)
@@ -126,7 +128,7 @@ class PyVerilator:
         self.eval()
 
     def _collect(self) -> None:
-        found = list(library.variables(self.lib.model_variable, self.model))
+        found = list(library.variables(self.lib.model_variable, self._require_open()))
         tops = {item.scope[0] for item in found if item.scope}
         self.module_name = next(iter(tops), "TOP")
         ports: dict[str, Any] = {}
@@ -150,7 +152,11 @@ class PyVerilator:
 
     def _find_clock(self) -> Clock | None:
         names = [name for name, width in self.inputs if width == 1]
-        for matches in (lambda name: name.lower() in ("clock", "clk"), lambda name: name.startswith(("clock", "clk")), lambda name: name.endswith(("clock", "clk"))):
+        for matches in (
+            lambda name: name.lower() in ("clock", "clk"),
+            lambda name: name.startswith(("clock", "clk")),
+            lambda name: name.endswith(("clock", "clk")),
+        ):
             for name in filter(matches, names):
                 return Clock(self.all_signals[(name,)])
         return None
@@ -205,7 +211,12 @@ class PyVerilator:
     def _post_write_hook(self, signal: Signal | None) -> None:
         if self.auto_eval:
             self.eval()
-        if self.auto_tracing_mode == "clock" and self.clock is not None and signal is not None and signal.verilator_name == self.clock.verilator_name:
+        if (
+            self.auto_tracing_mode == "clock"
+            and self.clock is not None
+            and signal is not None
+            and signal.verilator_name == self.clock.verilator_name
+        ):
             self.add_to_vcd_trace()
 
     def run(self, cycles: int) -> int:
