@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -41,6 +43,27 @@ def cycle_progress(what: str, expected: int) -> Iterator[Callable[[int], None] |
     with Progress(*columns, console=console, transient=True) as bars:
         bar = bars.add_task(what, total=expected)
         yield lambda cycles: bars.update(bar, completed=min(cycles, expected))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends the block even where it strikes inside a destructor, of which Amaranth runs thousands and where Python drops exceptions."""
+    before = sys.unraisablehook
+
+    def hook(dropped: sys.UnraisableHookArgs) -> None:
+        if dropped.exc_type is KeyboardInterrupt:
+            # A real signal, which also ends waiting for a child.
+            again = threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+            again.daemon = True
+            again.start()
+        else:
+            before(dropped)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def fail(message: str) -> None:

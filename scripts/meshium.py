@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 
 import click
@@ -13,7 +14,7 @@ import click
 from hw.common.config import ConfigError
 from sw.runtime.errors import DeviceError
 
-from .console import fail, print_json
+from .console import fail, interruptible, print_json
 
 #: Subcommands: name -> (module, attribute, help). Imported only when asked for, so that `meshium --help` is quick and nothing that one command
 #: needs is in the way of another.
@@ -55,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line. Every expected error is one line on standard error and, with --json, an object with `ok` and `error`."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        outcome = cli.main(args=given, prog_name="meshium", standalone_mode=False)
+        with interruptible():
+            outcome = cli.main(args=given, prog_name="meshium", standalone_mode=False)
         return outcome if isinstance(outcome, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
@@ -68,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         status, message = explain(error)
         if status is None:
             raise
+        # Hardware that was being elaborated when we were stopped complains as it goes that nobody used it.
+        warnings.simplefilter("ignore")
         fail(message)
         if "--json" in given:
             # Standard output may be what failed.
