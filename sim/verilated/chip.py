@@ -141,7 +141,7 @@ class VerilatedChip:
         self.memory = np.zeros(dram_bytes, np.uint8)
         self._trace = trace
         options = BuildOptions(trace=trace, x_initial=x_initial, optimise=optimise)
-        self._library = library.load(chip_library(config, component=component, options=options))
+        self._library = library.load_or_rebuild(lambda: chip_library(config, component=component, options=options))
         parameters = model.parameters(dram_bytes=dram_bytes, line_bytes=config.line_bytes, seed=seed)
         threshold = probability_threshold(model.stall_probability)
         # Verilator takes seed 0 for "choose one".

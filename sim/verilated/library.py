@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +94,17 @@ def load(path: Path) -> ctypes.CDLL:
             continue
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def load_or_rebuild(build: Callable[[], Path]) -> ctypes.CDLL:
+    """`load(build())`; an entry of the build cache that cannot be loaded (cut short, deleted in part) is thrown away and built again, once."""
+    path = build()
+    try:
+        return load(path)
+    except OSError as error:
+        print(f"{path.parent} is damaged and is built again: {error}", file=sys.stderr)
+        shutil.rmtree(path.parent, ignore_errors=True)
+        return load(build())
 
 
 @dataclass(frozen=True, kw_only=True)

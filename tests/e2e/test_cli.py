@@ -1,8 +1,11 @@
 """The `meshium` command as a whole, and the pictures it draws."""
 
+import _ctypes
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from scripts.files import written_whole
 from scripts.meshium import COMMANDS, main
 from scripts.timeline import occupancy, write_timeline
 from scripts.trace import DONE, START, STATE, instruction_intervals, rebased, state_intervals, write_trace
+from sim.verilated import library
 from sw.isa.assembler import operation
 from sw.isa.program import Program
 from sw.runtime.errors import DeviceError
@@ -56,6 +60,21 @@ def test_errors_become_one_line(capsys: pytest.CaptureFixture, monkeypatch: pyte
     assert main(["matmul"]) == status
     err = capsys.readouterr().err.strip()
     assert err.startswith("meshium: error: ") and "\n" not in err
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def work(**_: object) -> None:
+        Stubborn()
+        time.sleep(20)
+
+    monkeypatch.setattr("scripts.cmd_matmul.matmul.callback", work)
+    start = time.perf_counter()
+    assert main(["matmul"]) == 130 and time.perf_counter() - start < 10
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_golden_needs_no_simulator() -> None:
@@ -120,3 +139,22 @@ def test_occupancy_and_picture(tmp_path: Path) -> None:
     assert not shares["load"]["busy"].any()
     write_timeline(tmp_path / "timeline.png", events, end=20, title="test")
     assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None], ids=["empty", "garbage", "missing"])
+def test_a_damaged_library_is_built_again_once(tmp_path: Path, capsys: pytest.CaptureFixture, damage: bytes | None) -> None:
+    entries = []
+
+    def build() -> Path:
+        # The first entry is damaged; then comes a whole library, any will do.
+        entry = tmp_path / f"entry{len(entries)}"
+        entry.mkdir()
+        entries.append(entry)
+        if len(entries) > 1:
+            return Path(_ctypes.__file__)
+        if damage is not None:
+            (entry / "model.so").write_bytes(damage)
+        return entry / "model.so"
+
+    assert library.load_or_rebuild(build) is not None
+    assert len(entries) == 2 and not entries[0].exists() and "is damaged and is built again" in capsys.readouterr().err
