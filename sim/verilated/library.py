@@ -136,7 +136,7 @@ class Variable:
         """The live storage, one row an entry: unsigned integers of up to 64 bits, else rows of 32-bit words, lowest first."""
         entries = self.depth or 1
         kind: Any = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}.get(self.entry_bytes)
-        buffer = (c_uint8 * (entries * self.entry_bytes)).from_address(self.address)
+        buffer = memoryview((c_uint8 * (entries * self.entry_bytes)).from_address(self.address))
         if kind is not None and self.width <= 64:
             return np.frombuffer(buffer, kind)
         return np.frombuffer(buffer, np.uint32).reshape(entries, self.entry_bytes // 4)
