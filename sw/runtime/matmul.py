@@ -94,8 +94,9 @@ def reference(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if a.dtype == np.int8:
         exact = (a.astype(np.int64) @ b.astype(np.int64)).astype(np.uint64).astype(np.uint32).view(np.int32)
         return exact, np.zeros(exact.shape)
-    left, right = (_flushed(bf16_to_values(bits).astype(np.float64)) for bits in (a, b))
+    # Signalling NaN make numpy warn even when they are only converted.
     with np.errstate(invalid="ignore", over="ignore"):
+        left, right = (_flushed(bf16_to_values(bits).astype(np.float64)) for bits in (a, b))
         value = left @ right
     magnitude = np.abs(np.where(np.isfinite(left), left, 0)) @ np.abs(np.where(np.isfinite(right), right, 0))
     bound = 2 * a.shape[1] * (2.0**-24 * magnitude + 2.0**-126)

@@ -67,6 +67,18 @@ def test_bits_of_bf16_and_one_random_operand(capsys: pytest.CaptureFixture, tmp_
         assert np.isinf(saved["c"][0]).all() and np.isnan(saved["c"][1]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_every_pair_of_special_values(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    # Zeros, ones, least and greatest, subnormals, infinities, quiet and signalling NaN, of both signs.
+    half = np.array([0, 1, 0x7F, 0x80, 0x3F80, 0x4049, 0x7F7F, 0x7F80, 0x7F81, 0x7FC0, 0x7FFF], np.uint16)
+    values = np.concatenate([half, half | 0x8000])
+    np.save(tmp_path / "a.npy", values[:, None])
+    np.save(tmp_path / "b.npy", values[None, :])
+    for source in ("sbuf", "dram"):
+        status, out, _ = run(capsys, "--a", f"{tmp_path}/a.npy", "--b", f"{tmp_path}/b.npy", "--source", source, "--json")
+        assert status == 0 and json.loads(out)["ok"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
