@@ -54,6 +54,7 @@ class Chip {
 
     bool interrupt() { return pins().irq; }
     void reset(uint64_t cycles) {
+        model.enter();
         inputs_.reset = true;
         reset_age_ = 0;
         apply(inputs_);
@@ -64,6 +65,7 @@ class Chip {
         model.eval();
     }
     uint64_t run(uint64_t count, uint32_t until) {
+        model.enter();
         for (uint64_t done = 0; done < count; ++done) {
             if (failed() || ((until & INTERRUPT) && pins().irq) || ((until & HOST_IDLE) && host.idle()) || ((until & DRAM_IDLE) && dram.idle())) return done;
             step();
@@ -82,6 +84,7 @@ class Chip {
     }
     // Seconds a bare loop takes over the recorded inputs: the same work for the model, no DRAM, no host, no log.
     double replay() {
+        model.enter();
         const auto start = std::chrono::steady_clock::now();
         for (const Inputs& inputs : recording) {
             pins().clk = 1;

@@ -8,10 +8,14 @@ MESHIUM_API Model* model_new(int argc, const char** argv, int random_reset, int 
 }
 MESHIUM_API void model_delete(Model* model) { delete model; }
 MESHIUM_API int model_variable(Model* model, uint32_t index, meshium::VariableInfo* out) { return meshium::describe(*model, index, out); }
-MESHIUM_API void model_eval(Model* model) { model->eval(); }
+MESHIUM_API void model_eval(Model* model) {
+    model->enter();
+    model->eval();
+}
 
 // `count` cycles of the 1-bit variable `clock`: low, then high. Stops early at $finish; returns the cycles done.
 MESHIUM_API uint64_t model_run(Model* model, uint8_t* clock, uint64_t count) {
+    model->enter();
     for (uint64_t done = 0; done < count; ++done) {
         if (model->ending.finished) return done;
         *clock = 0;

@@ -49,20 +49,27 @@ class Model {
 #if VM_TRACE
         context->traceEverOn(true);
 #endif
-        current_ending = &ending;
+        enter();
         top = std::make_unique<Vmodel>(context.get(), "TOP");
         collect();
     }
     ~Model() {
-        current_ending = &ending;
+        enter();
         trace_stop();
         top->final();
+        top.reset();
+        // Nobody may find the context that goes now.
+        current_ending = nullptr;
+        Verilated::threadContextp(nullptr);
     }
-    void eval() {
+    // Before any evaluation: system tasks ask the thread, not the model, whose they are.
+    void enter() {
         current_ending = &ending;
-        top->eval();
+        Verilated::threadContextp(context.get());
     }
+    void eval() { top->eval(); }
     bool trace_start(const char* path, int depth) {
+        enter();
 #if VM_TRACE
         vcd = std::make_unique<VerilatedVcdC>();
         top->trace(vcd.get(), depth);
