@@ -66,9 +66,9 @@ def _byte_map(instruction: isa.Instruction) -> str:
 def _access_pattern() -> str:
     """The loops an access pattern stands for."""
     dims = range(isa.DIMENSIONS)
-    loops = [f"{'  ' * depth}for i{dim} in range(size{dim}):" for depth, dim in enumerate(reversed(dims))]
+    loops = [f"{'    ' * depth}for i{dim} in range(size{dim}):" for depth, dim in enumerate(reversed(dims))]
     offsets = " + ".join(f"i{dim} * stride{dim}" for dim in dims)
-    loops.append(f"{'  ' * len(dims)}use(base + {offsets})")
+    loops.append(f"{'    ' * len(dims)}use(base + {offsets})")
     return (
         "```python\n" + "\n".join(loops) + "\n```\n\n"
         "Sizes count from 1, strides are signed. SBUF addresses and strides are in lines of `cols` bytes, DRAM ones in bytes.\n"

@@ -240,7 +240,9 @@ def emit_rtlil(component: Any, *, name: str, ports: Ports | None = None, initial
             break
         except _Crossing as crossing:
             if crossing.args[0] <= kept_inside:
-                raise RuntimeError(f"signals cross the boundaries of components that are kept inside already: {crossing.args[0]}") from crossing
+                raise RuntimeError(
+                    f"signals cross the boundaries of components that are kept inside already: {crossing.args[0]}"
+                ) from crossing
             kept_inside |= crossing.args[0]
     parts = [_finish(text, module) for text, module in emitter.texts.items()]
     return "\n".join(["attribute \\top 1\n" + _finish(top, name).lstrip(), *parts])

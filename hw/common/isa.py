@@ -116,7 +116,9 @@ def _sbuf_pattern(offset: int, doc: str) -> tuple[Field, ...]:
     for dim in range(DIMENSIONS):
         result.append(Field(name=f"size{dim}", offset=offset, width=AP_SIZE_BITS, doc=f"{doc}: steps in dimension {dim}, from 1"))
         offset += AP_SIZE_BITS
-        result.append(Field(name=f"stride{dim}", offset=offset, width=AP_STRIDE_BITS, signed=True, doc=f"{doc}: lines per step in dimension {dim}"))
+        result.append(
+            Field(name=f"stride{dim}", offset=offset, width=AP_STRIDE_BITS, signed=True, doc=f"{doc}: lines per step in dimension {dim}")
+        )
         offset += AP_STRIDE_BITS
     return tuple(result)
 

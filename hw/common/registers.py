@@ -132,7 +132,12 @@ ENGINE_REGISTERS: tuple[tuple[str, int, Access, str], ...] = (
     ("STALL_FETCH", 0x24, Access.RO, "cycles idle with instructions left but none fetched and checked"),
     ("STALL_SEMAPHORE", 0x28, Access.RO, "cycles idle, waiting on a semaphore"),
     ("STALL_MEMORY", 0x2C, Access.RO, "cycles executing but stopped by SBUF, PSUM or AXI"),
-    ("STALL_HAZARD", 0x30, Access.RO, "cycles executing but stopped by the engine's own pipeline (stationary not loaded yet, PSUM row in flight)"),
+    (
+        "STALL_HAZARD",
+        0x30,
+        Access.RO,
+        "cycles executing but stopped by the engine's own pipeline (stationary not loaded yet, PSUM row in flight)",
+    ),
 )
 
 

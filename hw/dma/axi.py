@@ -51,9 +51,7 @@ class ReadPort(wiring.Signature):
     """One reader of DRAM (a fetcher or the load DMA), seen from the reader: bursts asked, beats returned in order."""
 
     def __init__(self, config: ChipConfig) -> None:
-        super().__init__(
-            {"request": Out(stream.Signature(BurstRequest(config))), "response": In(stream.Signature(ReadBeat(config)))}
-        )
+        super().__init__({"request": Out(stream.Signature(BurstRequest(config))), "response": In(stream.Signature(ReadBeat(config)))})
 
 
 class WritePort(wiring.Signature):
@@ -87,9 +85,7 @@ class ReadBus(wiring.Signature):
     """All readers of DRAM together, seen from the readers' side: requests and beats that carry an ID."""
 
     def __init__(self, config: ChipConfig) -> None:
-        super().__init__(
-            {"request": Out(stream.Signature(TaggedRequest(config))), "response": In(stream.Signature(TaggedBeat(config)))}
-        )
+        super().__init__({"request": Out(stream.Signature(TaggedRequest(config))), "response": In(stream.Signature(TaggedBeat(config)))})
 
 
 class AxiError(wiring.Signature):

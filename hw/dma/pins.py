@@ -16,6 +16,7 @@ BURST_INCR, CACHE_NORMAL = 1, 0b0011
 
 def axi_pin_members(config: ChipConfig) -> dict[str, Any]:
     """Members of a component that is an AXI4 master: every pin, named `m_axi_<signal>` as the AXI specification names it, in lower case."""
+
     def address(prefix: str) -> dict[str, Any]:
         return {
             f"{prefix}id": Out(ID_WIDTH), f"{prefix}addr": Out(config.axi_address_width), f"{prefix}len": Out(8), f"{prefix}size": Out(3),
@@ -101,6 +102,7 @@ class AxiPins(wiring.Component):
 
     def _address(self, m: Module, prefix: str, queue: Fifo) -> None:
         """Drives an address channel from its FIFO."""
+
         def pin(name: str) -> Any:
             return getattr(self, f"m_axi_{prefix}{name}")
 

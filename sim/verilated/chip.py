@@ -25,7 +25,16 @@ from .build import BuildOptions
 from .design import chip_library, top_name
 from .dram import DramModel, probability_threshold
 
-__all__ = ["Benchmark", "DramModel", "EVENT_DTYPE", "ProtocolError", "RegisterError", "SimulationError", "SimulationTimeout", "VerilatedChip"]
+__all__ = [
+    "Benchmark",
+    "DramModel",
+    "EVENT_DTYPE",
+    "ProtocolError",
+    "RegisterError",
+    "SimulationError",
+    "SimulationTimeout",
+    "VerilatedChip",
+]
 
 #: One entry of the trace log. `kind`: 0 start and 1 done of an instruction on `channel` (bits of `trace_start`), 2 a new state `value`
 #: (names in `STATES`) of the engine with index `channel`.
@@ -145,7 +154,9 @@ class VerilatedChip:
         parameters = model.parameters(dram_bytes=dram_bytes, line_bytes=config.line_bytes, seed=seed)
         threshold = probability_threshold(model.stall_probability)
         # Verilator takes seed 0 for "choose one".
-        self._handle = self._library.chip_new(ctypes.byref(parameters), self.memory.ctypes.data, threshold, 2 if x_initial == "unique" else 0, seed + 1)
+        self._handle = self._library.chip_new(
+            ctypes.byref(parameters), self.memory.ctypes.data, threshold, 2 if x_initial == "unique" else 0, seed + 1
+        )
         for address, count in model.poison:
             self.poison(address, count)
         self._variables = {(item.scope, item.name): item for item in library.variables(self._library.chip_variable, self._handle)}
@@ -356,7 +367,9 @@ class VerilatedChip:
     @property
     def sbuf_banks(self) -> list[np.ndarray]:
         """The live banks of SBUF, each uint8 [lines, line bytes]."""
-        return [item.array().view(np.uint8).reshape(-1, self.config.line_bytes) for item in self._banks("sbuf", r"sbuf\.bank_?(\d+)\.storage")]
+        return [
+            item.array().view(np.uint8).reshape(-1, self.config.line_bytes) for item in self._banks("sbuf", r"sbuf\.bank_?(\d+)\.storage")
+        ]
 
     @property
     def psum_banks(self) -> list[np.ndarray]:

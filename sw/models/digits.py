@@ -88,8 +88,8 @@ def _trained(x: np.ndarray, labels: np.ndarray, cache: Path) -> list[np.ndarray]
     cache.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=cache, prefix=".digits-", suffix=".npz")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            np.savez(stream, *parameters)
+        with os.fdopen(descriptor, "wb") as target:
+            np.savez(target, *parameters)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

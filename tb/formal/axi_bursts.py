@@ -75,7 +75,9 @@ class AddressSpec(wiring.Component):
             Assert(tracker.in_flight <= config.dma_outstanding),
             Assert(oldest.valid == (tracker.in_flight != 0)),
             Cover(request.valid & (request.payload.length == burst_limit(config) - 1)),
-            Cover(request.valid & (request.payload.length == 1) & (request.payload.address % PAGE_BYTES == PAGE_BYTES - 2 * config.line_bytes)),
+            Cover(
+                request.valid & (request.payload.length == 1) & (request.payload.address % PAGE_BYTES == PAGE_BYTES - 2 * config.line_bytes)
+            ),
             Cover(taken == config.dma_outstanding),
         ]
         return m

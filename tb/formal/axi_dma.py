@@ -34,7 +34,18 @@ class StoreSpec(wiring.Component):
         m.submodules.dut = dut = StoreDma(config=config)
         aw, w, b = dut.axi.request, dut.axi.data, dut.axi.response
         read = dut.sbuf.request
-        free(m, dut.i_store.valid, dut.i_store.payload, dut.i_start, aw.ready, w.ready, b.valid, b.payload, read.ready, dut.sbuf.response.data)
+        free(
+            m,
+            dut.i_store.valid,
+            dut.i_store.payload,
+            dut.i_start,
+            aw.ready,
+            w.ready,
+            b.valid,
+            b.payload,
+            read.ready,
+            dut.sbuf.response.data,
+        )
         held(m, dut.i_store, name="command", rule=Assume)
         held(m, b, name="b", rule=Assume)
         held(m, aw, name="aw")

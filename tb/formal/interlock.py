@@ -70,6 +70,7 @@ class InterlockSpec(wiring.Component):
 
     def _kind(self, m: Module, dut: Interlock, kind: str, pending: dict[str, Signal], ahead: list[Signal]) -> None:
         """The instructions of one kind that wait, with their turns; the device gets the first one's."""
+
         def pin(name: str) -> Any:
             return getattr(dut, name)
 

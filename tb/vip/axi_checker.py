@@ -72,7 +72,9 @@ class AxiChecker:
 
     def finish(self) -> None:
         """Everything asked for was answered, and there was something. Raises `AssertionError` otherwise."""
-        assert self.is_idle, f"bursts must all be answered, but {dict(self._reading)} reads, {self._writing} writes, {self._unanswered} answers are left"
+        assert self.is_idle, (
+            f"bursts must all be answered, but {dict(self._reading)} reads, {self._writing} writes, {self._unanswered} answers are left"
+        )
         assert self.writes or self.reads, "the master must have made at least one burst"
 
     async def _run(self) -> None:
@@ -92,7 +94,9 @@ class AxiChecker:
         if burst_id >= self._ids:
             raise AxiRuleError(f"ID must be below {self._ids}, not {burst_id}")
         if 1 << size != self._config.line_bytes or burst != 1 or lock:
-            raise AxiRuleError(f"bursts must be INCR of {self._config.line_bytes}-byte beats, not burst {burst}, size {1 << size}, lock {lock}")
+            raise AxiRuleError(
+                f"bursts must be INCR of {self._config.line_bytes}-byte beats, not burst {burst}, size {1 << size}, lock {lock}"
+            )
         check_burst(self._config, address, length)
 
     def _on_aw(self, burst_id: int, address: int, length: int, size: int, burst: int, lock: int, *_: int) -> None:

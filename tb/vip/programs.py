@@ -306,7 +306,9 @@ class ProgramGenerator:
         engine = str(self.rng.choice([name for name in ENGINES if self.queues[name]]))
         index = self._int(0, len(self.queues[engine]) - 1)
         word = self.queues[engine][index]
-        instruction = next(item for item in INSTRUCTIONS.values() if item.engine == engine and (item.opcode == word & 0xFF or word & 0xFF == 0))
+        instruction = next(
+            item for item in INSTRUCTIONS.values() if item.engine == engine and (item.opcode == word & 0xFF or word & 0xFF == 0)
+        )
         fields = {item.name: item for item in instruction.all_fields}
 
         def put(name: str, value: int) -> int:

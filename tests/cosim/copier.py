@@ -32,7 +32,12 @@ class Copier(wiring.Component):
         for name, member in axil_signature((SPACE_BYTES - 1).bit_length()).members.items():
             pin, inner = getattr(self, f"s_axil_{name}"), getattr(axil.axil, name)
             m.d.comb += inner.eq(pin) if member.flow is Out else pin.eq(inner)
-        fields = {SOURCE: Signal(32, name="source"), TARGET: Signal(32, name="target"), BEATS: Signal(5, name="beats"), ACTION: Signal(3, name="action")}
+        fields = {
+            SOURCE: Signal(32, name="source"),
+            TARGET: Signal(32, name="target"),
+            BEATS: Signal(5, name="beats"),
+            ACTION: Signal(3, name="action"),
+        }
         responses = Signal(2)
         bus = axil.bus
         with m.Switch(bus.address):
@@ -45,7 +50,13 @@ class Copier(wiring.Component):
                 m.d.comb += bus.read_data.eq(responses)
         with m.If(fields[ACTION][0]):
             m.d.sync += fields[ACTION][0].eq(0)
-        return {"source": fields[SOURCE], "target": fields[TARGET], "beats": fields[BEATS], "action": fields[ACTION], "responses": responses}
+        return {
+            "source": fields[SOURCE],
+            "target": fields[TARGET],
+            "beats": fields[BEATS],
+            "action": fields[ACTION],
+            "responses": responses,
+        }
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -19,14 +19,21 @@ LINE = 16
 class AddressPins(ctypes.Structure):
     """Layout of `AddressPins` in dram.h."""
 
-    _fields_ = [("address", c_uint64)] + [(name, c_uint32) for name in ("id", "length", "size", "burst", "lock", "cache", "prot", "qos")] + [("valid", c_bool)]
+    _fields_ = (
+        [("address", c_uint64)]
+        + [(name, c_uint32) for name in ("id", "length", "size", "burst", "lock", "cache", "prot", "qos")]
+        + [("valid", c_bool)]
+    )
 
 
 class MasterPins(ctypes.Structure):
     """Layout of `MasterPins` in dram.h."""
 
     _fields_ = [("ar", AddressPins), ("aw", AddressPins)]
-    _fields_ += [(name, c_bool) for name in ("w_valid", "w_last", "b_ready", "r_ready")] + [("w_data", c_uint8 * 128), ("w_strobe", c_uint8 * 16)]
+    _fields_ += [(name, c_bool) for name in ("w_valid", "w_last", "b_ready", "r_ready")] + [
+        ("w_data", c_uint8 * 128),
+        ("w_strobe", c_uint8 * 16),
+    ]
 
 
 class SlavePins(ctypes.Structure):
@@ -41,7 +48,18 @@ def _library() -> ctypes.CDLL:
     parts = {"source": source.read_text(), "header": (build.SOURCES / "dram.h").read_text(), "compiler": toolchain.compiler_version()}
 
     def compile_it(folder: Path) -> None:
-        command = [toolchain.compiler(), "-std=gnu++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", *build.ISOLATION, "-I", str(build.SOURCES)]
+        command = [
+            toolchain.compiler(),
+            "-std=gnu++17",
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-shared",
+            *build.ISOLATION,
+            "-I",
+            str(build.SOURCES),
+        ]
         subprocess.run([*command, str(source), "-o", str(folder / "dram.so")], check=True)
 
     library = ctypes.CDLL(str(BuildCache().get(parts, compile_it, label="DRAM model") / "dram.so"))
@@ -82,7 +100,9 @@ class Pins:
         after = SlavePins.from_buffer_copy(before)
         for kind, names in (("r", ("r_valid", "r_id", "r_resp", "r_last", "r_data")), ("b", ("b_valid", "b_id", "b_resp"))):
             if offered[kind] and not in_reset:
-                assert all(bytes(_bytes(self.slave, name)) == bytes(_bytes(after, name)) for name in names), f"{kind} not held in cycle {self.cycle}"
+                assert all(bytes(_bytes(self.slave, name)) == bytes(_bytes(after, name)) for name in names), (
+                    f"{kind} not held in cycle {self.cycle}"
+                )
         self.cycle += 1
 
     @property
@@ -117,7 +137,9 @@ class Burst:
     responses: list[int] = field(default_factory=list)
 
 
-def transfer(pins: Pins, reads: list[Burst], writes: list[Burst], *, rng: np.random.Generator | None = None, limit: int = 20_000) -> list[Burst]:
+def transfer(
+    pins: Pins, reads: list[Burst], writes: list[Burst], *, rng: np.random.Generator | None = None, limit: int = 20_000
+) -> list[Burst]:
     """Carries out bursts, reads and writes at once; with `rng` the master stalls too. Bursts in the order of their read beats and responses."""
     asked, offered, sending = deque(reads), deque(writes), deque(writes)
     waiting_reads, waiting_writes, order, beat = [], [], [], 0

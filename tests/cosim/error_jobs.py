@@ -160,7 +160,9 @@ def _bad_patterns(config: ChipConfig, name: str, bad: Callable[..., Bad]) -> Ite
         yield bad("base unaligned", Cause.ALIGNMENT, 66, base=66)
     if "size0" in fields:
         # One row above the limit; 2**20 + 1 = 17 * 61681.
-        size0, size1 = {"LoadStationary": (config.rows + 1, 1), "Load": (61681, 17), "Store": (61681, 17)}.get(name, (config.psum_rows + 1, 1))
+        size0, size1 = {"LoadStationary": (config.rows + 1, 1), "Load": (61681, 17), "Store": (61681, 17)}.get(
+            name, (config.psum_rows + 1, 1)
+        )
         yield bad("size 0", Cause.SIZE, 0, size3=0)
         yield bad("product of sizes", Cause.SIZE, 0, size0=size0, size1=size1, stride0=0)
         yield bad("one row behind the end", Cause.SBUF_RANGE, over - 3 * unit, base=over - 3 * unit)

@@ -50,7 +50,10 @@ def test_the_window_of_the_registers(pair):
             for chip in pair:
                 chip.write_memory(low, word(name, dram=dram).to_bytes(64, "little"))
             found = both(pair, Job(queues={}, registers={**window, **moved, engine_register(engine, "QUEUE_COUNT"): 1}), label)
-            assert (found[engine_register(engine, "CAUSE")], found[engine_register(engine, "ADDRESS_LO")]) == (cause, dram if cause else 0), label
+            assert (found[engine_register(engine, "CAUSE")], found[engine_register(engine, "ADDRESS_LO")]) == (
+                cause,
+                dram if cause else 0,
+            ), label
 
 
 @pytest.mark.parametrize("slot", [0, 1])

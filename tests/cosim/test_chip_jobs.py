@@ -47,7 +47,9 @@ def test_accesses_while_running_change_nothing(pair, request):
     golden, rtl = pair
     steady = request.node.callspec.params["pair"] == "quick"  # without stalls every run takes the same cycles
     rng = np.random.default_rng(11)
-    held = [f"{engine}_{name}" for engine in ("LOAD", "TENSOR", "OUTPUT", "STORE") for name in ("QUEUE_BASE_LO", "QUEUE_BASE_HI", "QUEUE_COUNT")]
+    held = [
+        f"{engine}_{name}" for engine in ("LOAD", "TENSOR", "OUTPUT", "STORE") for name in ("QUEUE_BASE_LO", "QUEUE_BASE_HI", "QUEUE_COUNT")
+    ]
     held += ["DRAM_BASE_LO", "DRAM_BASE_HI", "DRAM_SIZE_LO", "DRAM_SIZE_HI"]
     read_only = ["STATUS", "CYCLES", "MAGIC", "LOAD_RETIRED", "TENSOR_CAUSE", "ERROR_ENGINE"]
     running = []
@@ -187,11 +189,14 @@ def test_reset_at_any_cycle(pair):
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_power_up_values_do_not_matter(seed):
-    with GoldenChip(MIXED, dram_bytes=DRAM_BYTES) as golden, VerilatedChip(
-        MIXED, dram_bytes=DRAM_BYTES, dram=DramModel(latency=6), seed=seed, x_initial="unique"
-    ) as rtl:
+    with (
+        GoldenChip(MIXED, dram_bytes=DRAM_BYTES) as golden,
+        VerilatedChip(MIXED, dram_bytes=DRAM_BYTES, dram=DramModel(latency=6), seed=seed, x_initial="unique") as rtl,
+    ):
         assert len(np.unique(rtl.sbuf)) > 8, "memories must start at random"
         for number in range(6):
             made = program(40 + number, faults=number % 2)
             assert run_program(rtl, made) == run_program(golden, made), f"power-up {seed}, program {number}"
-            assert np.array_equal(rtl.read_memory(0, made.dram_bytes), golden.read_memory(0, made.dram_bytes)), f"power-up {seed}, program {number}"
+            assert np.array_equal(rtl.read_memory(0, made.dram_bytes), golden.read_memory(0, made.dram_bytes)), (
+                f"power-up {seed}, program {number}"
+            )

@@ -69,7 +69,9 @@ def test_widths_of_every_kind_of_storage(build):
     for value, width in zip(values.values(), (8, 16, 32, 64, 128), strict=True):
         expected = expected << width | value
     assert sim.io.all == expected and repr(sim.io.all) == f"248'h{expected:x}"
-    assert [repr(sim.io[name]) for name in values] == [f"{width}'h{value:x}" for value, width in zip(values.values(), (8, 16, 32, 64, 128), strict=True)]
+    assert [repr(sim.io[name]) for name in values] == [
+        f"{width}'h{value:x}" for value, width in zip(values.values(), (8, 16, 32, 64, 128), strict=True)
+    ]
     sim.io.a = 0x1FF
     assert sim.io.a == 0xFF, "cut to its width"
 
@@ -239,7 +241,9 @@ def test_arguments_and_defines(build):
 def test_escaped_and_odd_names(build):
     names = ["_a", "a__b", "a___a", "__x", r"\$^_^", r"\%20", r"\.][."]
     ports = [f"input {name} " for name in names] + [f"output {name}_out " for name in names]
-    sim = build("names", f"module names({', '.join(ports)});\n" + "".join(f"assign {name}_out = {name} ;\n" for name in names) + "endmodule\n")
+    sim = build(
+        "names", f"module names({', '.join(ports)});\n" + "".join(f"assign {name}_out = {name} ;\n" for name in names) + "endmodule\n"
+    )
     for name in (name.removeprefix("\\") for name in names):
         for value in (1, 0):
             sim.io[name] = value

@@ -105,7 +105,10 @@ def test_waits_for_the_last_write_without_an_interrupt():
 
 
 def test_a_broken_handshake_is_reported_with_its_cycle():
-    with make(dram=DramModel(outstanding=1, stall_probability=0.9), seed=2) as chip, pytest.raises(ProtocolError, match=r"cycle \d+: AR must be held"):
+    with (
+        make(dram=DramModel(outstanding=1, stall_probability=0.9), seed=2) as chip,
+        pytest.raises(ProtocolError, match=r"cycle \d+: AR must be held"),
+    ):
         for _ in range(20):
             copy(chip, 0, 64, 4, action=GO | TAKE_BACK)
 

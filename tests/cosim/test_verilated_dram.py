@@ -1,6 +1,7 @@
 """The DRAM model: contents, time, order, errors, and every rule a master can break."""
 
 import ctypes
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -50,7 +51,9 @@ def test_outstanding_bursts_are_limited():
 @pytest.mark.parametrize("seed", range(6))
 def test_random_traffic_keeps_contents_and_order(seed):
     rng = np.random.default_rng(seed)
-    model = DramModel(latency=int(rng.integers(1, 30)), stall_probability=[0.0, 0.5][seed % 2], reorder=seed >= 2, outstanding=int(rng.integers(1, 20)))
+    model = DramModel(
+        latency=int(rng.integers(1, 30)), stall_probability=[0.0, 0.5][seed % 2], reorder=seed >= 2, outstanding=int(rng.integers(1, 20))
+    )
     with Pins(model, seed=seed) as pins:
         expected = pins.memory.copy()
         for _ in range(3):
@@ -84,7 +87,7 @@ def test_reordering_mixes_ids_and_never_one_id():
         for identity in range(4):
             mine = [index for index in firsts if index % 4 == identity]
             assert mine == sorted(mine)
-        runs = sum(first is not second for first, second in zip(order, order[1:], strict=False))
+        runs = sum(first is not second for first, second in pairwise(order))
         assert runs > len(reads), "beats of different IDs never interleaved"
     with Pins(DramModel(latency=30)) as pins:
         reads = [Burst(0x100 * index, 8, index % 4) for index in range(16)]
@@ -161,7 +164,8 @@ def test_write_data_must_hold(change):
 
 
 @pytest.mark.parametrize(
-    ("beats", "last", "strobe", "message"), [(2, True, 0xFF, "WLAST"), (1, False, 0xFF, "WLAST"), (1, True, 0x7F, "WSTRB"), (1, True, 0xFF, "")]
+    ("beats", "last", "strobe", "message"),
+    [(2, True, 0xFF, "WLAST"), (1, False, 0xFF, "WLAST"), (1, True, 0x7F, "WSTRB"), (1, True, 0xFF, "")],
 )
 def test_write_beats_are_checked(beats, last, strobe, message):
     with Pins(DramModel()) as pins:

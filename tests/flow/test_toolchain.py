@@ -26,9 +26,16 @@ def test_environment_puts_the_shim_first_and_is_idempotent(tmp_path, monkeypatch
 
 def test_make_sees_the_missing_variables(tmp_path, monkeypatch):
     monkeypatch.setenv("MESHIUM_BUILD", str(tmp_path))
-    (tmp_path / "Makefile").write_text("include $(VERILATOR_ROOT)/include/verilated.mk\nshow:\n\t@echo $(CXX) $(CFG_CXXFLAGS_PCH_I) $(CFG_LDLIBS_THREADS)\n")
+    (tmp_path / "Makefile").write_text(
+        "include $(VERILATOR_ROOT)/include/verilated.mk\nshow:\n\t@echo $(CXX) $(CFG_CXXFLAGS_PCH_I) $(CFG_LDLIBS_THREADS)\n"
+    )
     result = subprocess.run(
-        ["make", "-s", "show", "VM_PREFIX=V", "VM_MODPREFIX=V"], cwd=tmp_path, env=toolchain.environment(), capture_output=True, text=True, check=True
+        ["make", "-s", "show", "VM_PREFIX=V", "VM_MODPREFIX=V"],
+        cwd=tmp_path,
+        env=toolchain.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert result.stdout.split() == [toolchain.compiler(), "-include", "-pthread"]
 

@@ -40,7 +40,14 @@ class PE(wiring.Component):
         m.submodules.mac = mac = Mac(k=self._k)
         m.submodules.table = table = memory.Memory(shape=8, depth=16, init=[])
         write, read = table.write_port(), table.read_port(domain="comb")
-        m.d.comb += [write.addr.eq(self.a), write.data.eq(self.b), write.en.eq(self.w), read.addr.eq(self.b), mac.a.eq(self.a), mac.b.eq(read.data)]
+        m.d.comb += [
+            write.addr.eq(self.a),
+            write.data.eq(self.b),
+            write.en.eq(self.w),
+            read.addr.eq(self.b),
+            mac.a.eq(self.a),
+            mac.b.eq(read.data),
+        ]
         m.d.sync += [self.east.eq(self.a), self.t.eq(self.s)]
         with m.FSM():
             with m.State("PASS"):
@@ -100,7 +107,10 @@ def test_wires_are_named_after_instances_and_clock_comes_first():
 def test_behaves_like_the_output_of_amaranth(tmp_path, seed):
     rng = np.random.default_rng(seed)
     sims = []
-    for folder, text in (("merged", emit(Grid(n=2, odd_one=3), name="grid")), ("plain", amaranth_verilog.convert(Grid(n=2, odd_one=3), name="grid"))):
+    for folder, text in (
+        ("merged", emit(Grid(n=2, odd_one=3), name="grid")),
+        ("plain", amaranth_verilog.convert(Grid(n=2, odd_one=3), name="grid")),
+    ):
         path = tmp_path / folder / "grid.v"
         path.parent.mkdir()
         path.write_text(text)
@@ -108,7 +118,10 @@ def test_behaves_like_the_output_of_amaranth(tmp_path, seed):
     outputs = [f"o__{row}__{col}" for row in range(2) for col in range(2)]
     changes = 0
     for cycle in range(200):
-        pins = {name: int(rng.integers(256)) for name in ("a__0", "a__1", "b__0", "b__1")} | {"w": int(rng.integers(2)), "rst": int(cycle < 2)}
+        pins = {name: int(rng.integers(256)) for name in ("a__0", "a__1", "b__0", "b__1")} | {
+            "w": int(rng.integers(2)),
+            "rst": int(cycle < 2),
+        }
         for sim in sims:
             for name, value in pins.items():
                 sim.io[name] = value

@@ -17,7 +17,12 @@ def naive_addresses(base, sizes, strides):
 def naive_bursts(addresses, config):
     result = []
     for address in addresses:
-        if result and result[-1][0] + result[-1][1] * config.line_bytes == address and result[-1][1] < burst_limit(config) and address % 4096:
+        if (
+            result
+            and result[-1][0] + result[-1][1] * config.line_bytes == address
+            and result[-1][1] < burst_limit(config)
+            and address % 4096
+        ):
             result[-1][1] += 1
         else:
             result.append([address, 1])
