@@ -268,7 +268,7 @@ def test_bad_use_is_refused(build):
         pyverilator.PyVerilator.build("counter.sv")
     with pytest.raises(TypeError, match="verilog_defines must be a list of strings, not 'A'"):
         pyverilator.PyVerilator.build("counter.v", verilog_defines="A")
-    with pytest.raises(ToolError, match="broken.v:1"):
+    with pytest.raises(ToolError, match=r"broken\.v:1"):
         build("broken", "module broken(input a; endmodule\n")
     with pytest.raises(ValueError, match="optimise must be"):
         BuildOptions(optimise="-Ofast")
