@@ -116,18 +116,19 @@ def examine() -> list[Check]:
 
 
 def report(checks: list[Check], *, as_json: bool = False) -> int:
-    """Prints the checks; returns the exit status: 1 if something required is missing."""
+    """Prints the checks, JSON on standard output, words on standard error; returns the exit status: 1 if something required is missing."""
     lacking = [check for check in checks if check.required and not check.ok]
     if as_json:
         print(json.dumps({"ok": not lacking, "checks": [asdict(check) for check in checks]}, indent=1))
         return 1 if lacking else 0
     for check in checks:
         mark = "ok" if check.ok else "MISSING" if check.required else "optional"
-        print(f"{mark:8}  {check.name:12} {check.found}{'' if check.ok else '  -> ' + check.remedy}")
+        print(f"{mark:8}  {check.name:12} {check.found}{'' if check.ok else '  -> ' + check.remedy}", file=sys.stderr)
     print(
         f"\n{len(lacking)} required thing(s) missing: {', '.join(check.name for check in lacking)}"
         if lacking
-        else "\nNothing required is missing."
+        else "\nNothing required is missing.",
+        file=sys.stderr,
     )
     return 1 if lacking else 0
 

@@ -133,7 +133,7 @@ class VerilatedChip:
         seed: int = 0,
         trace: bool = False,
         x_initial: str = "fast",
-        optimise: str = "-O2",
+        optimise: str = "-O1",
         component: Any = None,
     ) -> None:
         self._handle: int | None = None
