@@ -23,7 +23,7 @@ def plain_python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_runs_without_packages() -> None:
     result = plain_python(str(ROOT / "scripts/doctor.py"))
-    assert result.stderr == ""
+    assert "Traceback" not in result.stderr
     assert "perl" in result.stderr and not result.stdout
     assert result.returncode == 0, result.stderr
 
