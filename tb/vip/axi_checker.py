@@ -87,6 +87,7 @@ class AxiChecker:
                 is_valid = valid.value == 1
                 payload = tuple(int(pin.value) for pin in pins) if is_valid else None
                 if self._holds[channel].check(is_valid, ready.value == 1, payload):
+                    # A transfer needs valid, so there is a payload here; the type checker cannot see that.
                     getattr(self, f"_on_{channel}")(*payload)  # type: ignore[misc]
             self._match_writes()
 

@@ -242,6 +242,7 @@ class _Run:
         await ctx.tick()
         ctx.set(bench._reset, 0)
         self.offering, self.reset_at = False, 0
+        # Emptied in place, because the tests hold a reference to it.
         self.outcome.__init__()  # type: ignore[misc]
         await self.loop()
 
