@@ -1,0 +1,80 @@
+"""Who has a VC of an output: one packet at a time, from its head until its tail has left."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .arbiter import LeastRecentlyServed, MatrixArbiter, pairs
+
+
+class VcArbiter(wiring.Component):
+    """Chooses a queue for one VC of one output.
+
+    While no packet is under way the most senior request wins; from its head flit on (`go` without `tail`) the VC is locked: only that
+    queue's requests count, until its tail goes. Latency: 0 cycles from `requests` to `win`; a lock is taken and released at the end of the
+    cycle of `go`, so packets follow one another without a gap. Reset: not locked.
+
+    Parameters
+    ----------
+    inputs : int
+        Queues that can ask for this VC.
+    aged : bool
+        The order comes from outside (`senior`); else least recently served.
+
+    Members
+    -------
+    requests, tails : In(inputs)
+        A queue asks; the flit it offers is a tail.
+    win : Out(inputs)
+        One-hot while a request that counts is there.
+    go : In(1)
+        The winner's flit leaves. Only while `win` is not 0.
+    locked : Out(1)
+        A packet is under way.
+    owner : Out(inputs)
+        Its queue.
+    senior : In
+        See `MatrixArbiter`; where `aged`.
+    """
+
+    def __init__(self, *, inputs: int, aged: bool) -> None:
+        if not isinstance(inputs, int) or inputs < 1:
+            raise ValueError(f"inputs must be a positive integer, not {inputs!r}")
+        self._inputs, self._aged = inputs, aged
+        members = {
+            "requests": In(inputs),
+            "tails": In(inputs),
+            "win": Out(inputs),
+            "go": In(1),
+            "locked": Out(1),
+            "owner": Out(inputs),
+        }
+        if aged:
+            members["senior"] = In(len(pairs(inputs)))
+        super().__init__(members)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.arbiter = arbiter = MatrixArbiter(inputs=self._inputs)
+        m.d.comb += arbiter.requests.eq(self.requests)
+        if self._aged:
+            m.d.comb += arbiter.senior.eq(self.senior)
+        else:
+            # A queue is served when its packet has begun; the flits behind the head change nothing.
+            m.submodules.order = order = LeastRecentlyServed(inputs=self._inputs)
+            served = Signal(self._inputs)
+            with m.If(self.go & ~self.locked):
+                m.d.comb += served.eq(arbiter.grant)
+            m.d.comb += [order.served.eq(served), arbiter.senior.eq(order.senior)]
+        with m.If(self.locked):
+            m.d.comb += self.win.eq(self.requests & self.owner)
+        with m.Else():
+            m.d.comb += self.win.eq(arbiter.grant)
+        with m.If(self.go):
+            ends = (self.win & self.tails).any()
+            m.d.sync += self.locked.eq(~ends)
+            with m.If(~self.locked):
+                m.d.sync += self.owner.eq(self.win)
+        return m
