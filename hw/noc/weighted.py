@@ -15,7 +15,7 @@ class WeightedOrder(wiring.Component):
     """Weighted turns. VC v is of class v mod 4; in a round each VC has `QOS_WEIGHTS[class]` grants.
 
     VCs with grants left go before those without; among them, and among those without, the higher class goes first. When a VC without grants
-    is served, nobody who asked had any: a new round begins. So a class waits at most one round, and is first while its share lasts.
+    is served, nobody who asked had any: a new round begins. So a class waits less than two rounds, and goes first while its share lasts.
     Latency: the order changes in the cycle after `served`. Reset: a new round.
 
     Parameters
