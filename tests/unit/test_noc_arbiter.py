@@ -98,7 +98,7 @@ def test_high_class_goes_first_low_class_is_not_starved() -> None:
             assert grant & requests and grant & (grant - 1) == 0, f"seed {seed}, cycle {cycle}"
             first += grant == 8
             for i in range(4):
-                waited[i] = 0 if grant >> i & 1 else waited[i] + (requests >> i & 1)
+                waited[i] = waited[i] + 1 if requests & ~grant & 1 << i else 0
                 assert waited[i] < 2 * sum(QOS_WEIGHTS), f"seed {seed}, cycle {cycle}, class {i}"
             await ctx.tick()
         assert first > 2000 * 8 / 16
