@@ -55,6 +55,7 @@ class ErrorReason(enum.IntEnum):
     NO_SUCH_NODE = 1  #: the destination is outside the mesh
     TOO_LONG = 2  #: more than 256 flits; what came after them was discarded
     NO_SUCH_NETWORK = 3  #: the virtual network is not built
+    WRONG_KEEP = 4  #: the bytes kept contradict the strobe in the header, or the first beats are not whole; the packet went out all the same
 
 
 #: Fixed widths of header fields, so that the format does not change with the size of the mesh.
