@@ -8,11 +8,13 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.common.noc import NocConfig
 
+from .collector import WatchCollector
 from .dependency import check_acyclic
 from .flit import Port
 from .link import LinkRegisters, LinkSignature
 from .router import Router
 from .topology import crosses_dateline, neighbour
+from .watchdog import WatchSignature
 
 
 class Mesh(wiring.Component):
@@ -31,6 +33,8 @@ class Mesh(wiring.Component):
         Injection: a flit here is written to the local queue of the node's router.
     o : Out(LinkSignature), for each node
         Ejection: give credits back as flits are taken.
+    watch : Out(WatchSignature)
+        The watchdogs of all nodes as one (`WatchCollector`); where `watchdog_limit` is not 0.
 
     Raises
     ------
@@ -43,7 +47,8 @@ class Mesh(wiring.Component):
             raise TypeError(f"config must be a NocConfig, not {config!r}")
         check_acyclic(config)
         self.config = config
-        super().__init__({"i": In(LinkSignature(config)).array(config.nodes), "o": Out(LinkSignature(config)).array(config.nodes)})
+        watch = {"watch": Out(WatchSignature())} if config.watchdog_limit else {}
+        super().__init__({"i": In(LinkSignature(config)).array(config.nodes), "o": Out(LinkSignature(config)).array(config.nodes)} | watch)
         #: By node number. Public for proofs and testbenches.
         self.routers = [Router(config=config) for _ in range(config.nodes)]
 
@@ -68,4 +73,9 @@ class Mesh(wiring.Component):
                     connect(m, registers.o, receiver)
                 else:
                     connect(m, router.o[port], receiver)
+        if config.watchdog_limit:
+            m.submodules.collector = collector = WatchCollector(config=config)
+            connect(m, collector.watch, flipped(self.watch))
+            for node, router in enumerate(self.routers):
+                connect(m, router.watch, collector.nodes[node])
         return m

@@ -55,6 +55,8 @@ class OutputPort(wiring.Component):
         Flits the receiver has room for.
     locked : Out(vcs)
         A packet is under way on this VC.
+    owner : Out(a bit for each of `inputs`)
+        Its queue, for the watchdog; where `watchdog_limit` is not 0.
     o : Out(LinkSignature)
     """
 
@@ -68,6 +70,7 @@ class OutputPort(wiring.Component):
         #: (VC, queue) in the order of `requests`.
         self.inputs = [(vc, queue) for vc, queues in self.sources.items() for queue in queues]
         self._senior = seniority_layout(config, connections, port)
+        owner = {"owner": Out(len(self.inputs))} if config.watchdog_limit else {}
         super().__init__(
             {
                 "requests": In(len(self.inputs)),
@@ -78,6 +81,7 @@ class OutputPort(wiring.Component):
                 "locked": Out(config.vcs),
                 "o": Out(LinkSignature(config)),
             }
+            | owner
         )
         #: The arbiter of each VC. Public for proofs.
         self.arbiters = {vc: VcArbiter(inputs=len(queues), aged=f"vc{vc}" in self._senior.members) for vc, queues in self.sources.items()}
@@ -105,6 +109,8 @@ class OutputPort(wiring.Component):
             ]
             if f"vc{vc}" in self._senior.members:
                 m.d.comb += arbiter.senior.eq(self.senior[f"vc{vc}"])
+            if config.watchdog_limit:
+                m.d.comb += self.owner[start:end].eq(arbiter.owner)
             winners.append(chosen(m, arbiter.win, [flit.as_value() for flit in flits], f"winner{vc}"))
             start = end
         self._second(m, ready, turns)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Value
+from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -14,6 +14,7 @@ from .flit import Port
 from .input_port import InputPort
 from .link import LinkSignature
 from .output_port import OutputPort
+from .watchdog import Watchdog, WatchSignature
 
 
 class Router(wiring.Component):
@@ -37,6 +38,8 @@ class Router(wiring.Component):
         Where the router is; constant.
     dateline : In(4)
         The link out of this port crosses the dateline of its ring; constant.
+    watch : Out(WatchSignature)
+        The watchdog; where `watchdog_limit` is not 0.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class Router(wiring.Component):
         if not isinstance(config, NocConfig):
             raise TypeError(f"config must be a NocConfig, not {config!r}")
         self.config = config
+        watch = {"watch": Out(WatchSignature())} if config.watchdog_limit else {}
         super().__init__(
             {
                 "i": In(LinkSignature(config)).array(len(Port)),
@@ -56,6 +60,7 @@ class Router(wiring.Component):
                 "y": In(config.y_bits),
                 "dateline": In(4),
             }
+            | watch
         )
         #: By port. Public for proofs.
         self.inputs = [InputPort(config=config, port=port) for port in Port]
@@ -74,6 +79,8 @@ class Router(wiring.Component):
             self._ages(m)
         if self.config.routing == "adaptive":
             self._room(m)
+        if self.config.watchdog_limit:
+            self._watch(m)
         return m
 
     def _place(self, m: Module) -> None:
@@ -132,3 +139,23 @@ class Router(wiring.Component):
                 m.d.comb += self.inputs[port].room.locked[out].eq(self.outputs[out].locked)
                 for vc in range(self.config.vcs):
                     m.d.comb += self.inputs[port].room.credits[out][vc].eq(self.outputs[out].credits[vc])
+
+    def _watch(self, m: Module) -> None:
+        """Shows the watchdog the queues and the outputs."""
+        m.submodules.watchdog = dog = Watchdog(config=self.config)
+        connect(m, dog.watch, flipped(self.watch))
+        leaves = [
+            Cat(source.grants[way] for way, (of, _) in enumerate(source.ways) if of == vc).any()
+            for source in self.inputs
+            for vc in range(self.config.vcs)
+        ]
+        m.d.comb += [
+            dog.valid.eq(Cat(source.valid for source in self.inputs)),
+            dog.leave.eq(Cat(leaves)),
+            dog.requests.eq(Cat(source.requests for source in self.inputs)),
+            dog.locked.eq(Cat(self.outputs[port].locked[vc] for port, vc in dog.targets)),
+            dog.credit.eq(Cat(self.outputs[port].credits[vc] != 0 for port, vc in dog.targets)),
+            dog.up.eq(Cat(output.o.up for output in self.outputs)),
+        ]
+        for bit, (port, vc, queue) in enumerate(dog.owners):
+            m.d.comb += dog.owner[bit].eq(self.outputs[port].owner[self.outputs[port].inputs.index((vc, queue))])
