@@ -59,23 +59,88 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, int | float | str | enum.Enum | Shape | data.Layout)
 
 
-def _identity(component: Any, ports: Ports) -> tuple[Any, ...] | None:
-    """Equal for components that elaborate to equal hardware; None where their attributes do not tell."""
-    state = {
-        name: value
-        for name, value in vars(component).items()
-        if name not in component.signature.members and not name.startswith(("_MustUse__", "_Component__"))
-    }
-    if not all(map(_is_plain, state.values())):
-        return None
+class _Opaque(Exception):
+    """A value that does not tell everything an `elaborate()` could depend on."""
+
+
+class _Describer:
+    """Descriptions of values that are equal only if hardware made from the values is equal too.
+
+    Members
+    -------
+    signals : list of Signal
+        Those found: signals of the parts of a component.
+    """
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+        # What was met keeps its number, so that two names for one object differ from two equal objects, and circles end.
+        self._met: dict[int, int] = {}
+
+    def describe(self, value: Any) -> Any:
+        """The description; `_Opaque` if there is none."""
+        if _is_plain(value):
+            return repr(value)
+        if isinstance(value, list | tuple):
+            return type(value).__name__, tuple(map(self.describe, value))
+        if isinstance(value, dict):
+            return "dict", tuple((self.describe(key), self.describe(item)) for key, item in value.items())
+        if id(value) in self._met:
+            return "met", self._met[id(value)]
+        self._met[id(value)] = len(self._met)
+        if isinstance(value, Signal):
+            self.signals.append(value)
+            return "Signal", value.name, repr(value.shape()), value.init
+        if isinstance(value, data.View):
+            return "View", repr(value.shape()), self.describe(Value.cast(value))
+        if callable(value) or isinstance(value, Value) or not hasattr(value, "__dict__"):
+            raise _Opaque
+        if any(vars(base).get("__slots__") for base in type(value).__mro__):
+            raise _Opaque
+        return type(value), self.attributes(value)
+
+    def attributes(self, value: Any) -> Any:
+        """Description of everything an object knows, but for what Amaranth keeps in it."""
+        return tuple(
+            (name, self.describe(item)) for name, item in sorted(vars(value).items()) if not name.startswith(("_MustUse__", "_Component__"))
+        )
+
+
+def _identity(component: Any, ports: Ports) -> tuple[tuple[Any, ...] | None, list[Signal]]:
+    """A key, equal for components that elaborate to equal hardware (None where their attributes do not tell), and the signals of its parts."""
+    describer = _Describer()
+    own = set(component.signature.members)
+    try:
+        state = tuple(
+            (name, describer.describe(value))
+            for name, value in sorted(vars(component).items())
+            if name not in own and not name.startswith(("_MustUse__", "_Component__"))
+        )
+    except _Opaque:
+        return None, []
     members = tuple((name, repr(signal.shape()), signal.init, direction) for name, (signal, direction) in ports.items())
-    return type(component), repr(sorted(state.items())), members
+    return (type(component), state, members), describer.signals
 
 
 def _snake(name: str) -> str:
     """`Fp32Adder` -> `fp32_adder`, `PE` -> `pe`, `AXIWriter` -> `axi_writer`."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
     return name.strip("_").lower()
+
+
+def _mark_used(value: Any) -> None:
+    """Keeps a component that is not elaborated, and its parts, from complaining about it."""
+    if isinstance(value, Elaboratable):
+        if getattr(value, "_MustUse__used", False):
+            return
+        value._MustUse__used = True
+        for item in vars(value).values():
+            _mark_used(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _mark_used(item)
+    elif isinstance(value, dict):
+        _mark_used(list(value.values()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +165,7 @@ class _Emitter:
         self._kept_inside = kept_inside
         self._known: dict[Any, _Module] = {}
         self._owners: SignalDict = SignalDict()
+        self._skipped: list[tuple[Any, list[Signal]]] = []
         self._get = Fragment.get
 
     def top(self, component: Any, ports: Ports, platform: Any) -> str:
@@ -108,6 +174,8 @@ class _Emitter:
             fragment = self._get(component, platform)
         text, _ = self._convert(fragment, ports, owner=None)
         crossing = {owner for owners in self._owners.values() if len(owners) > 1 for owner in owners if owner is not None}
+        # A component that was not elaborated because its twin was has no signals for others to look at.
+        crossing |= {key for key, signals in self._skipped if any(signal in self._owners for signal in signals)}
         if crossing:
             raise _Crossing(crossing)
         return text
@@ -123,7 +191,7 @@ class _Emitter:
         ports = _signature_ports(obj)
         if not ports:
             return self._get(obj, platform)
-        key = _identity(obj, ports)
+        key, parts = _identity(obj, ports)
         # Objects do not survive to the next attempt, and a class may be made anew for it: names do.
         owner = key or f"{type(obj).__module__}.{type(obj).__qualname__}"
         if owner in self._kept_inside:
@@ -136,7 +204,9 @@ class _Emitter:
             module = self._module(obj, fragment, ports, owner)
             if key:
                 self._known[key] = module
-        obj._MustUse__used = True
+        elif parts:
+            self._skipped.append((key, parts))
+        _mark_used(obj)
         kinds = {PortDirection.Input: "i", PortDirection.Output: "o"}
         connections = [("i", name, value) for name, value in module.clocks.items()]
         connections += [(kinds[direction], name, signal) for name, (signal, direction) in ports.items()]
