@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -19,29 +17,10 @@ from hw.common.dtypes import DTYPES
 from hw.common.isa import ENGINES, Cause, OutputMode
 from hw.common.registers import REGISTERS, Access
 
+from .gendocs_noc import formats_page
+from .markdown import member_docs, notice, table
+
 ROOT = Path(__file__).resolve().parent.parent
-NOTICE = "<!-- Made by `make docs` from {source}: edit that, not this page. -->\n"
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
-    def cell(value: object) -> str:
-        return str(value).replace("|", "\\|").replace("\n", " ")
-
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _member_docs(enum: type) -> dict[str, str]:
-    """The string below each member of an enum, which Python keeps only in the source."""
-    body = ast.parse(inspect.getsource(enum)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    result = {}
-    for item, after in zip(body.body, body.body[1:], strict=False):
-        if isinstance(item, ast.Assign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            assert isinstance(item.targets[0], ast.Name)
-            result[item.targets[0].id] = " ".join(str(after.value.value).split())
-    return result
 
 
 def _byte_map(instruction: isa.Instruction) -> str:
@@ -77,16 +56,16 @@ def _access_pattern() -> str:
 
 def isa_page() -> str:
     """docs/isa.md."""
-    text = [NOTICE.format(source="hw/common/isa.py"), "# Instruction set\n"]
+    text = [notice("hw/common/isa.py"), "# Instruction set\n"]
     text.append(inspect.cleandoc(isa.__doc__ or "").split("\n\n")[1] + "\n")
     text += ["## Engines\n"]
     text.append(
-        _table(
+        table(
             ("engine", "index", "bytes per instruction", "does"), [(e.name, e.index, e.instruction_bytes, e.doc) for e in ENGINES.values()]
         )
     )
     text.append("## Header of every instruction\n")
-    text.append(_table(("field", "bits", "meaning"), [(f.name, f"{f.offset}..{f.offset + f.width - 1}", f.doc) for f in isa.HEADER]))
+    text.append(table(("field", "bits", "meaning"), [(f.name, f"{f.offset}..{f.offset + f.width - 1}", f.doc) for f in isa.HEADER]))
     text.append(
         "Before it starts, an instruction waits until the semaphore of wait0 holds at least its count, subtracts the count, then does the same for wait1. "
         "Once it has completed, it adds the counts of post0 and post1. A count of 0 means no wait or no post.\n"
@@ -97,7 +76,7 @@ def isa_page() -> str:
         for item in isa.instructions_of(engine.name):
             text += [f"### {item.name}\n", f"`{item.mnemonic}`, opcode 0x{item.opcode:02x}. {item.doc}\n", _byte_map(item)]
             text.append(
-                _table(
+                table(
                     ("field", "bits", "range", "meaning"),
                     [
                         (f.name, f"{f.offset}..{f.offset + f.width - 1}", f"{f.low}..{f.high}", f.doc)
@@ -106,12 +85,12 @@ def isa_page() -> str:
                     ],
                 )
             )
-    modes, causes = _member_docs(OutputMode), _member_docs(Cause)
-    text += ["## Output modes\n", _table(("mode", "name", "what Evict writes"), [(m.value, m.name, modes[m.name]) for m in OutputMode])]
+    modes, causes = member_docs(OutputMode), member_docs(Cause)
+    text += ["## Output modes\n", table(("mode", "name", "what Evict writes"), [(m.value, m.name, modes[m.name]) for m in OutputMode])]
     text += ["## Operand types\n"]
-    text.append(_table(("code", "name", "bytes", "summed in"), [(d.code, d.name, d.bytes, d.accumulator) for d in DTYPES.values()]))
+    text.append(table(("code", "name", "bytes", "summed in"), [(d.code, d.name, d.bytes, d.accumulator) for d in DTYPES.values()]))
     text += ["## Causes of a halt\n", "Checked in this order; the first that fails is the cause.\n"]
-    text.append(_table(("cause", "name", "meaning"), [(c.value, c.name, causes.get(c.name, "no error")) for c in Cause]))
+    text.append(table(("cause", "name", "meaning"), [(c.value, c.name, causes.get(c.name, "no error")) for c in Cause]))
     return "\n".join(text)
 
 
@@ -122,29 +101,29 @@ def _bit_range(bits: registers.Bits) -> str:
 def registers_page() -> str:
     """docs/registers.md."""
     text = [
-        NOTICE.format(source="hw/common/registers.py"),
+        notice("hw/common/registers.py"),
         "# Registers\n",
         inspect.cleandoc(registers.__doc__ or "").split("\n\n", 1)[1] + "\n",
     ]
-    access = _member_docs(Access)
-    text += ["## Kinds of access\n", _table(("kind", "who may change it"), [(a.value, access[a.name]) for a in Access])]
+    access = member_docs(Access)
+    text += ["## Kinds of access\n", table(("kind", "who may change it"), [(a.value, access[a.name]) for a in Access])]
     text.append("## Map\n")
     registers_rows = [(f"0x{r.address:03x}", r.name, r.access.value, f"0x{r.reset:x}", r.doc) for r in REGISTERS.values()]
-    text.append(_table(("address", "name", "access", "reset", "meaning"), registers_rows))
+    text.append(table(("address", "name", "access", "reset", "meaning"), registers_rows))
     text.append("## Bit fields\n")
     rows = [(r.name, b.name, _bit_range(b), b.doc) for r in REGISTERS.values() for b in r.bits]
-    text.append(_table(("register", "field", "bits", "meaning"), rows))
+    text.append(table(("register", "field", "bits", "meaning"), rows))
     return "\n".join(text)
 
 
 def config_page() -> str:
     """docs/config.md."""
-    text = [NOTICE.format(source="hw/common/config.py"), "# Configuration\n"]
+    text = [notice("hw/common/config.py"), "# Configuration\n"]
     text.append(
         "Every parameter of the chip is a field of `ChipConfig`; the RTL, the golden model, the compiler and the harness read nothing else.\n"
     )
     text.append(
-        _table(("field", "default", "meaning"), [(f"`{name}`", f"`{default}`", doc) for name, default, doc in ChipConfig.documentation()])
+        table(("field", "default", "meaning"), [(f"`{name}`", f"`{default}`", doc) for name, default, doc in ChipConfig.documentation()])
     )
     text.append("## Named configurations\n")
     names = [name for name, _, _ in ChipConfig.documentation() if name != "name"]
@@ -153,7 +132,7 @@ def config_page() -> str:
         (f"`{field}`", *(_plain(getattr(c, field)) for c in CONFIGS.values())) for field in (*names, *derived)
     ]
     rows.append(("hash", *(f"{c.hash:08x}" for c in CONFIGS.values())))
-    text.append(_table(("field", *CONFIGS), rows))
+    text.append(table(("field", *CONFIGS), rows))
     return "\n".join(text)
 
 
@@ -186,7 +165,13 @@ def systemrdl() -> str:
     return "\n".join([*lines, "};", ""])
 
 
-PAGES = {"docs/isa.md": isa_page, "docs/registers.md": registers_page, "docs/config.md": config_page, "docs/registers.rdl": systemrdl}
+PAGES = {
+    "docs/isa.md": isa_page,
+    "docs/registers.md": registers_page,
+    "docs/config.md": config_page,
+    "docs/registers.rdl": systemrdl,
+    "docs/noc_formats.md": formats_page,
+}
 
 
 @click.command()
