@@ -37,7 +37,8 @@ class Recording:
 
 def record() -> Recording:
     """Runs both packets through the row of routers."""
-    recording, mesh = Recording(), Mesh(config=CONFIG)
+    recording = Recording()
+    mesh: Any = Mesh(config=CONFIG)
 
     async def drive(ctx: Any) -> None:
         waiting = {source: [(first, payload) for payload in payloads] for source, first, payloads in PACKETS}
