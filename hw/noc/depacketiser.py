@@ -128,7 +128,7 @@ class Depacketiser(wiring.Component):
             header.eq(Mux(self.inside, kept.as_value(), payload[: layout.size])),
             beat.vc.eq(chosen(m, turns[:vcs], [Const(first_vc + vc, config.vc_bits) for vc in range(vcs)], "vc")),
             beat.data.eq(payload),
-            beat.keep.eq(Mux(self.inside, Mux(tail, header.strobe, Const(-1, len(beat.keep))), 0)),
+            beat.keep.eq(self.inside.replicate(len(beat.keep)) & (header.strobe | ~tail.replicate(len(beat.keep)))),
             beat.last.eq(tail | ~self.inside),
         ]
         if len(self.failures):

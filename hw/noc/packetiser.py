@@ -207,7 +207,7 @@ class Packetiser(wiring.Component):
         leaves, wrong = Signal(), Signal()
         m.d.comb += [
             leaves.eq(self.o.valid & self.o.ready),
-            wrong.eq(self._wrong | (~self._head & (self._keep != Mux(self._ended, self._user.strobe, Const(-1, len(self._keep)))))),
+            wrong.eq(self._wrong | (~self._head & Mux(self._ended, self._keep != self._user.strobe, ~self._keep.all()))),
             self.i.ready.eq(~self._ended & (~filled | ~self._full | (leaves & ~self._head))),
         ]
         with m.If(leaves):
