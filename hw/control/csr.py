@@ -1,12 +1,13 @@
-"""The register file: storage and read multiplexer of every register of `hw.common.registers`."""
+"""The register file: storage and read multiplexer of every register of a table, the chip's or another."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.registers import REGISTERS, Access
+from ..common.registers import REGISTERS, Access, Register
 from .axil import RegisterBus
 
 
@@ -15,6 +16,10 @@ class RegisterFile(wiring.Component):
 
     Writes take effect at the end of the cycle of the `write` pulse, byte by byte under the strobe. Reads are combinational. Holes read 0.
     Reset gives every register its table value.
+
+    Parameters
+    ----------
+    registers : mapping from name to Register
 
     Members
     -------
@@ -25,9 +30,10 @@ class RegisterFile(wiring.Component):
         Bits to set; a bit set and cleared in one cycle stays set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, registers: Mapping[str, Register] = REGISTERS) -> None:
+        self._registers = dict(registers)
         members: dict[str, Any] = {"bus": In(RegisterBus())}
-        for register in REGISTERS.values():
+        for register in self._registers.values():
             name = register.name.lower()
             members[f"r_{name}"] = In(32) if register.access is Access.RO else Out(32, init=register.reset)
             if register.access is Access.W1C:
@@ -40,7 +46,7 @@ class RegisterFile(wiring.Component):
         written = Signal(32)
         m.d.comb += written.eq(self.bus.write_data & strobe)
         with m.Switch(self.bus.address[2:]):
-            for register in REGISTERS.values():
+            for register in self._registers.values():
                 with m.Case(register.address >> 2):
                     value = getattr(self, f"r_{register.name.lower()}")
                     if register.access is Access.W1S:
@@ -51,7 +57,7 @@ class RegisterFile(wiring.Component):
                     if register.access is Access.RW:
                         with m.If(self.bus.write):
                             m.d.sync += value.eq((value & ~strobe) | written)
-        for register in REGISTERS.values():
+        for register in self._registers.values():
             if register.access is Access.W1C:
                 value = getattr(self, f"r_{register.name.lower()}")
                 cleared = Signal(32, name=f"clear_{register.name.lower()}")

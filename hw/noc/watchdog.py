@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.common.noc import NocConfig
-from hw.common.noc_registers import QUEUE_BITS, WAIT_BITS, Reason
+from hw.common.noc_registers import OVERDUE, QUEUE_BITS, WAIT_BITS, Reason
 from hw.common.registers import Bits
 
 from .arbiter import any_of
@@ -17,8 +17,6 @@ from .flit import Port
 
 #: Bits of an error count.
 COUNT_BITS = 16
-#: `waited` of a head that has raised an error. A head raises it at the `OVERDUE`-th period boundary of its wait.
-OVERDUE = 3
 
 
 def _layout(bits: tuple[Bits, ...]) -> data.FlexibleLayout:
