@@ -19,7 +19,7 @@ def received_user_layout(config: NocConfig) -> data.StructLayout:
 
 
 def received_beat_layout(config: NocConfig) -> data.StructLayout:
-    """A beat of a packet that has arrived: from which node, by which VC. Where `keep` is 0, `data` means nothing."""
+    """A beat of a packet that has arrived: from which node, by which VC. A beat whose `keep` is 0 has `data` 0."""
     return data.StructLayout(
         {
             "data": config.payload_bits,
@@ -127,7 +127,7 @@ class Depacketiser(wiring.Component):
         m.d.comb += [
             header.eq(Mux(self.inside, kept.as_value(), payload[: layout.size])),
             beat.vc.eq(chosen(m, turns[:vcs], [Const(first_vc + vc, config.vc_bits) for vc in range(vcs)], "vc")),
-            beat.data.eq(payload),
+            beat.data.eq(payload & self.inside.replicate(len(payload))),
             beat.keep.eq(self.inside.replicate(len(beat.keep)) & (header.strobe | ~tail.replicate(len(beat.keep)))),
             beat.last.eq(tail | ~self.inside),
         ]
