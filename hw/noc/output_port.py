@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -89,7 +89,8 @@ class OutputPort(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self._config
-        ready, winners, turns = Signal(len(self.sources)), [], Signal(len(self.sources))
+        ready, winners = Signal(len(self.sources)), []
+        clear, turns = self._second(m, ready)
         start = 0
         for position, (vc, queues) in enumerate(self.sources.items()):
             end = start + len(queues)
@@ -104,8 +105,9 @@ class OutputPort(wiring.Component):
                 counter.spent.eq(turns[position]),
                 self.credits[vc].eq(counter.count),
                 self.locked[vc].eq(arbiter.locked),
-                ready[position].eq(arbiter.win.any() & counter.available & self.o.up),
-                self.grants[start:end].eq(arbiter.win & turns[position].replicate(len(queues))),
+                ready[position].eq(arbiter.some & counter.available & self.o.up),
+                # As `turns`, but the winner need not be known to be there.
+                self.grants[start:end].eq(arbiter.win & (counter.available & self.o.up & clear[position]).replicate(len(queues))),
             ]
             if f"vc{vc}" in self._senior.members:
                 m.d.comb += arbiter.senior.eq(self.senior[f"vc{vc}"])
@@ -113,7 +115,6 @@ class OutputPort(wiring.Component):
                 m.d.comb += self.owner[start:end].eq(arbiter.owner)
             winners.append(chosen(m, arbiter.win, [flit.as_value() for flit in flits], f"winner{vc}"))
             start = end
-        self._second(m, ready, turns)
         m.d.comb += [
             self.o.hop.valid.eq(ready.any()),
             self.o.hop.vc.eq(chosen(m, turns, [Const(vc, config.vc_bits) for vc in self.sources], "vc")),
@@ -121,11 +122,12 @@ class OutputPort(wiring.Component):
         ]
         return m
 
-    def _second(self, m: Module, ready: Signal, turns: Signal) -> None:
+    def _second(self, m: Module, ready: Signal) -> tuple[Value, Value]:
+        """The choice among the VCs that are `ready`: (nobody stands against it, its turn)."""
         if len(ready) == 1:
-            m.d.comb += turns.eq(ready)
-            return
+            return Const(1, 1), ready
         m.submodules.arbiter = arbiter = MatrixArbiter(inputs=len(ready))
         order: Any = WeightedOrder(inputs=len(ready)) if self._config.qos else LeastRecentlyServed(inputs=len(ready))
         m.submodules.order = order
-        m.d.comb += [arbiter.requests.eq(ready), arbiter.senior.eq(order.senior), turns.eq(arbiter.grant), order.served.eq(arbiter.grant)]
+        m.d.comb += [arbiter.requests.eq(ready), arbiter.senior.eq(order.senior), order.served.eq(arbiter.grant)]
+        return arbiter.clear, arbiter.grant

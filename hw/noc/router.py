@@ -107,6 +107,7 @@ class Router(wiring.Component):
                 m.d.comb += [
                     output.requests[index].eq(source.requests[ways[0]]),
                     output.flits[index].eq(source.flits[source_vc]),
+                    output.flits[index].route.eq(source.routes[ways[0]]),
                     source.grants[ways[0]].eq(output.grants[index]),
                 ]
 

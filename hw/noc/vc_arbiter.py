@@ -29,12 +29,14 @@ class VcArbiter(wiring.Component):
         A queue asks; the flit it offers is a tail.
     win : Out(inputs)
         One-hot while a request that counts is there.
+    some : Out(1)
+        `win` is not 0; known earlier than `win`.
     go : In(1)
         The winner's flit leaves. Only while `win` is not 0.
     locked : Out(1)
         A packet is under way.
     owner : Out(inputs)
-        Its queue.
+        Its queue; 0 if there is none.
     senior : In
         See `MatrixArbiter`; where `aged`.
     """
@@ -47,6 +49,7 @@ class VcArbiter(wiring.Component):
             "requests": In(inputs),
             "tails": In(inputs),
             "win": Out(inputs),
+            "some": Out(1),
             "go": In(1),
             "locked": Out(1),
             "owner": Out(inputs),
@@ -58,23 +61,22 @@ class VcArbiter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.arbiter = arbiter = MatrixArbiter(inputs=self._inputs)
-        m.d.comb += arbiter.requests.eq(self.requests)
+        # Who may ask: everyone, or the queue whose packet is under way. It stands before the arbiter, beside the requests, where there is time.
+        may = Signal(self._inputs, init=-1 & ((1 << self._inputs) - 1))
+        eligible = self.requests & may
+        m.d.comb += [
+            arbiter.requests.eq(eligible),
+            self.some.eq(eligible.any()),
+            self.win.eq(arbiter.grant),
+            self.owner.eq(may & self.locked.replicate(self._inputs)),
+        ]
         if self._aged:
             m.d.comb += arbiter.senior.eq(self.senior)
         else:
-            # A queue is served when its packet has begun; the flits behind the head change nothing.
+            # Flits behind a head change nothing: the owner of the lock goes last already.
             m.submodules.order = order = LeastRecentlyServed(inputs=self._inputs)
-            served = Signal(self._inputs)
-            with m.If(self.go & ~self.locked):
-                m.d.comb += served.eq(arbiter.grant)
-            m.d.comb += [order.served.eq(served), arbiter.senior.eq(order.senior)]
-        with m.If(self.locked):
-            m.d.comb += self.win.eq(self.requests & self.owner)
-        with m.Else():
-            m.d.comb += self.win.eq(arbiter.grant)
+            m.d.comb += [order.served.eq(self.win & self.go.replicate(self._inputs)), arbiter.senior.eq(order.senior)]
         with m.If(self.go):
             ends = (self.win & self.tails).any()
-            m.d.sync += self.locked.eq(~ends)
-            with m.If(~self.locked):
-                m.d.sync += self.owner.eq(self.win)
+            m.d.sync += [self.locked.eq(~ends), may.eq(self.win | ends.replicate(self._inputs))]
         return m

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
-from amaranth.lib import memory, wiring
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.common.noc import NocConfig
@@ -17,6 +17,9 @@ class VcQueue(wiring.Component):
     A flit that arrives is at `head` in the next cycle. Credits promise that there is room when a flit arrives, so nothing is refused. Throughput:
     a flit in and a flit out each cycle. Reset empties it.
 
+    What the arbiters look at (route, tail, stamp) is in registers at the head, because they are at the start of the longest path of a
+    router; what only passes by (payload, destination) is read from LUT RAM.
+
     Members
     -------
     arrive : In(1)
@@ -25,6 +28,7 @@ class VcQueue(wiring.Component):
     valid : Out(1)
         `head` holds a flit.
     head : Out(flit_layout)
+        `head.route` is 0 while not `valid`, so that it asks for nothing.
     leave : In(1)
         The head is taken. Only while `valid`.
     """
@@ -42,25 +46,56 @@ class VcQueue(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         depth = self._config.depth
-        m.submodules.storage = storage = memory.Memory(shape=flit_layout(self._config), depth=depth, init=[])
+        body, control = _split(flit_layout(self._config))
+        m.submodules.storage = storage = memory.Memory(shape=body, depth=depth, init=[])
         write, read = storage.write_port(), storage.read_port(domain="comb")
-        m.d.comb += [
-            write.addr.eq(self.produce),
-            write.data.eq(self.flit),
-            write.en.eq(self.arrive),
-            read.addr.eq(self.consume),
-            self.head.eq(read.data),
-        ]
+        m.d.comb += [write.addr.eq(self.produce), write.en.eq(self.arrive), read.addr.eq(self.consume)]
+        for name in body.members:
+            m.d.comb += [write.data[name].eq(self.flit[name]), self.head[name].eq(read.data[name])]
         with m.If(self.arrive):
             m.d.sync += self.produce.eq(following(self.produce, depth))
         with m.If(self.leave):
             m.d.sync += self.consume.eq(following(self.consume, depth))
-        # `valid` is a register of its own: it is at the start of the longest path of a router.
+        # `more`: another flit is behind the head. It and `valid` say what `level` says, a level of logic earlier.
+        more = Signal()
         with m.If(self.arrive & ~self.leave):
-            m.d.sync += [self.level.eq(self.level + 1), self.valid.eq(1)]
+            m.d.sync += [self.level.eq(self.level + 1), more.eq(self.valid)]
         with m.Elif(self.leave & ~self.arrive):
-            m.d.sync += [self.level.eq(self.level - 1), self.valid.eq(self.level != 1)]
+            m.d.sync += [self.level.eq(self.level - 1), more.eq(self.level > 2 if depth > 2 else 0)]
+        ahead = self._ahead(m, control)
+        first = Signal(control)
+        for name in control.members:
+            m.d.comb += self.head[name].eq(first[name])
+        with m.If(self.leave | ~self.valid):
+            m.d.sync += self.valid.eq(more | self.arrive)
+            m.d.sync += [first[name].eq(Mux(more, ahead[name], self.flit[name])) for name in control.members if name != "route"]
+            m.d.sync += first.route.eq(Mux(more, ahead.route, self.flit.route & self.arrive.replicate(len(self.flit.route))))
         return m
+
+    def _ahead(self, m: Module, control: data.StructLayout) -> Any:
+        """Control fields of the flit behind the head, while there is one."""
+        depth = self._config.depth
+        if depth == 2:
+            # The flit behind the head is the one that arrived last.
+            last = Signal(control, reset_less=True)
+            with m.If(self.arrive):
+                m.d.sync += [last[name].eq(self.flit[name]) for name in control.members]
+            return last
+        m.submodules.controls = controls = memory.Memory(shape=control, depth=depth, init=[])
+        write, read = controls.write_port(), controls.read_port(domain="comb")
+        m.d.comb += [write.addr.eq(self.produce), write.en.eq(self.arrive), read.addr.eq(following(self.consume, depth))]
+        m.d.comb += [write.data[name].eq(self.flit[name]) for name in control.members]
+        return read.data
+
+
+def _split(flit: data.StructLayout) -> tuple[data.StructLayout, data.StructLayout]:
+    """(what only passes by, what the arbiters look at) of a flit."""
+    passing = ("payload", "dst_x", "dst_y")
+    members = {name: field.shape for name, field in flit}
+    return (
+        data.StructLayout({name: shape for name, shape in members.items() if name in passing}),
+        data.StructLayout({name: shape for name, shape in members.items() if name not in passing}),
+    )
 
 
 def following(pointer: Signal, depth: int) -> Value:
