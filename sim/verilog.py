@@ -37,12 +37,14 @@ Ports = dict[str, tuple[Signal, PortDirection]]
 
 
 def _signature_ports(component: Any) -> Ports | None:
-    """Flat ports of a component's signature, `__` between the parts of a path; None if one is not a whole signal."""
+    """Flat ports of a component's signature, `__` between the parts of a path; None if one is not a whole signal. Of no bits: no port."""
     ports: Ports = {}
     for path, member, value in component.signature.flatten(component):
         value = Value.cast(value)
         if not isinstance(value, Signal):
             return None
+        if not len(value):
+            continue
         direction = PortDirection.Input if member.flow is wiring.In else PortDirection.Output
         ports["__".join(map(str, path))] = (value, direction)
     return ports
