@@ -19,9 +19,18 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from hw.common.config import ChipConfig
+
+class Config(Protocol):
+    """What a testbench needs of a configuration: `ChipConfig` and `NocConfig` are such."""
+
+    @property
+    def name(self) -> str:
+        """Name in file names and reports."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON values: what the tests get."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +44,9 @@ class Bench:
     doc : str
         What is compared with what, one line.
     top : callable
-        Makes the device under test from a `ChipConfig`: an Amaranth component whose signature gives the flat port names.
+        Makes the device under test from a configuration: an Amaranth component whose signature gives the flat port names.
         A fresh component each call.
-    configs : tuple of ChipConfig
+    configs : tuple of ChipConfig or NocConfig
         Each gives a build and a run of its own. Names must differ. Keep them small.
     module : str
         Import name of the cocotb module.
@@ -56,8 +65,8 @@ class Bench:
 
     name: str
     doc: str
-    top: Callable[[ChipConfig], Any]
-    configs: tuple[ChipConfig, ...]
+    top: Callable[[Any], Any]
+    configs: tuple[Config, ...]
     module: str = ""
     ports: dict[str, str] = field(default_factory=dict)
     decode: dict[str, Any] = field(default_factory=dict)
@@ -78,7 +87,7 @@ class Bench:
         if not self.module:
             object.__setattr__(self, "module", f"tb.tb_{self.name}")
 
-    def config(self, name: str) -> ChipConfig:
+    def config(self, name: str) -> Config:
         """The configuration called `name`; `ValueError` lists the names there are."""
         for config in self.configs:
             if config.name == name:

@@ -32,12 +32,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from hw.common.config import ChipConfig
 from sim.verilated.toolchain import repository_root
 
 from .build import BUILD, build, locked, tail
 from .launch import TIMED_OUT, clean_environment, launch
-from .registry import Bench
+from .registry import Bench, Config
 
 
 class TestbenchError(AssertionError):
@@ -68,8 +67,8 @@ class Result:
 def run_tb(
     name: str,
     *,
-    top: Callable[[ChipConfig], Any],
-    config: ChipConfig,
+    top: Callable[[Any], Any],
+    config: Config,
     module: str = "",
     expected: int | None = None,
     seed: int | None = None,
@@ -87,7 +86,7 @@ def run_tb(
         Name of the testbench and of the top module.
     top : callable
         Makes the device from the configuration.
-    config : ChipConfig
+    config : ChipConfig or NocConfig
         Also handed to the tests, as JSON in `MESHIUM_CONFIG`.
     module : str
         Import name of the cocotb module, `tb.tb_<name>` by default.
@@ -170,7 +169,7 @@ def run_tb(
     )  # fmt: skip
 
 
-def run_bench(bench: Bench, config: ChipConfig, **options: Any) -> Result:
+def run_bench(bench: Bench, config: Config, **options: Any) -> Result:
     """`run_tb` of a registered testbench in one of its configurations."""
     return run_tb(bench.name, top=bench.top, config=config, module=bench.module, **({"timeout": bench.timeout} | options))
 
