@@ -148,8 +148,7 @@ def _follow(start: Queue, heads: Mapping[Queue, Wait], config: NocConfig) -> Cha
 
 def _next(queue: Queue, heads: Mapping[Queue, Wait], config: NocConfig) -> Queue | str:
     """The queue that `queue` waits for, or words where there is none."""
-    node, _, vc = queue
-    wait = heads[queue]
+    node, wait = queue[0], heads[queue]
     out, reason = Port(wait.wants_port), Reason(wait.reason)
     if reason is Reason.NONE:
         return f"node {node} sends it on in this cycle"
@@ -188,10 +187,9 @@ def _behind(owner: Queue, heads: Mapping[Queue, Wait], config: NocConfig, seen: 
     for queue, wait in feeding:
         if wait.reason != Reason.LOCK:
             return queue
-    for queue, wait in feeding:
-        source = (before, wait.owner_port, wait.owner_vc)
-        if source not in seen:
-            return _behind(source, heads, config, seen | {source})
+    sources = [(before, wait.owner_port, wait.owner_vc) for _, wait in feeding]
+    if sources and sources[0] not in seen:
+        return _behind(sources[0], heads, config, seen | {sources[0]})
     return f"the rest of a packet has not come to {_name(owner, config)}: injected too late, on its way or lost"
 
 
