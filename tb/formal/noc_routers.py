@@ -95,6 +95,9 @@ class Surroundings:
             m.d.comb += [arrives.eq(hop.valid & (hop.vc == vc)), Assume(~arrives | (left != 0))]
             m.d.comb += Assert(~link.credit[vc] | (left != config.depth))
             m.d.sync += left.eq(left - arrives + link.credit[vc])
+            queue = self.dut.inputs[port].queues[vc]
+            m.d.comb += [Assert(queue.level == self.level(port, vc)), Assert(queue.valid == (queue.level != 0))]
+            m.d.comb += Assert((queue.consume + queue.level - queue.produce) % config.depth == 0)
             # The flits of a packet go to one place.
             under_way, there = (
                 Signal(name=f"coming_{port.name.lower()}{vc}"),
@@ -115,6 +118,7 @@ class Surroundings:
             m.d.comb += [goes.eq(link.hop.valid & (link.hop.vc == vc)), Assume(~link.credit[vc] | (room != config.depth))]
             m.d.comb += Assert(~goes | ((room != 0) & link.up))
             m.d.sync += room.eq(room - goes + link.credit[vc])
+            m.d.comb += Assert(self.dut.outputs[port].credits[vc] == room)
 
 
 class WatchSpec(wiring.Component):
@@ -132,11 +136,13 @@ class WatchSpec(wiring.Component):
         queues = [(port, vc) for port in Port for vc in range(config.vcs)]
         which, watch = Signal(range(len(queues))), Signal()
         m.d.comb += [which.eq(AnyConst(len(which))), watch.eq(AnySeq(1)), Assume(which < len(queues))]
+        asks = Signal()
         arrives, leaves, level, flit = Signal(), Signal(), Signal(range(config.depth + 1)), Signal.like(Value.cast(dut.i[0].hop.flit))
         with m.Switch(which):
             for index, (port, vc) in enumerate(queues):
-                hop = dut.i[port].hop
+                hop, ways = dut.i[port].hop, dut.inputs[port].ways
                 with m.Case(index):
+                    m.d.comb += asks.eq(Cat(dut.inputs[port].requests[way] for way, (of, _) in enumerate(ways) if of == vc).any())
                     m.d.comb += [arrives.eq(hop.valid & (hop.vc == vc)), leaves.eq(dut.i[port].credit[vc])]
                     m.d.comb += [level.eq(around.level(port, vc)), flit.eq(hop.flit)]
         watching, ahead, kept = Signal(), Signal.like(level), Signal(dut.i[0].hop.flit.shape())
@@ -146,7 +152,8 @@ class WatchSpec(wiring.Component):
             m.d.sync += [watching.eq(ahead != 0), ahead.eq(Mux(ahead != 0, ahead - 1, 0))]
         with m.If(arrives & watch & ~watching):
             m.d.sync += [watching.eq(1), ahead.eq(level - leaves), Value.cast(kept).eq(flit)]
-        m.d.comb += Assert(~watching | (ahead < level))
+        # Whoever is first in a queue asks, until it leaves.
+        m.d.comb += [Assert(~watching | (ahead < level)), Assert(~watching | (ahead != 0) | asks)]
         vcs = Array(Const(vc, config.vc_bits) for _, vc in queues)
         for out in Port:
             self._departure(m, around, out, gone & kept.route[out], kept, vcs[which])
@@ -212,7 +219,8 @@ class MixSpec(wiring.Component):
 
 
 _SMALL = NocConfig(mesh_x=3, mesh_y=3, vcs=1, depth=2, arbitration="round_robin")
-_CONFIGS = {"v1": _SMALL, "v2": replace(_SMALL, vcs=2)}
+#: By the number of VCs.
+CONFIGS = {"v1": _SMALL, "v2": replace(_SMALL, vcs=2)}
 
 PROOFS = (
     *(
@@ -223,7 +231,7 @@ PROOFS = (
             engine="abc pdr",
             cover_depth=6,
         )
-        for name, config in _CONFIGS.items()
+        for name, config in CONFIGS.items()
     ),
     *(
         Proof(
@@ -233,6 +241,6 @@ PROOFS = (
             engine="abc pdr",
             cover_depth=6,
         )
-        for name, config in _CONFIGS.items()
+        for name, config in CONFIGS.items()
     ),
 )
