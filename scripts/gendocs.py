@@ -11,13 +11,14 @@ from pathlib import Path
 
 import click
 
-from hw.common import isa, registers
+from hw.common import isa
 from hw.common.config import CONFIGS, ChipConfig
 from hw.common.dtypes import DTYPES
 from hw.common.isa import ENGINES, Cause, OutputMode
-from hw.common.registers import REGISTERS, Access
+from hw.common.noc import NOC_CONFIGS, NocConfig
 
 from .gendocs_noc import formats_page
+from .gendocs_registers import noc_registers_page, noc_systemrdl, registers_page, systemrdl
 from .markdown import member_docs, notice, table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,28 +95,6 @@ def isa_page() -> str:
     return "\n".join(text)
 
 
-def _bit_range(bits: registers.Bits) -> str:
-    return f"{bits.offset}..{bits.offset + bits.width - 1}" if bits.width > 1 else str(bits.offset)
-
-
-def registers_page() -> str:
-    """docs/registers.md."""
-    text = [
-        notice("hw/common/registers.py"),
-        "# Registers\n",
-        inspect.cleandoc(registers.__doc__ or "").split("\n\n", 1)[1] + "\n",
-    ]
-    access = member_docs(Access)
-    text += ["## Kinds of access\n", table(("kind", "who may change it"), [(a.value, access[a.name]) for a in Access])]
-    text.append("## Map\n")
-    registers_rows = [(f"0x{r.address:03x}", r.name, r.access.value, f"0x{r.reset:x}", r.doc) for r in REGISTERS.values()]
-    text.append(table(("address", "name", "access", "reset", "meaning"), registers_rows))
-    text.append("## Bit fields\n")
-    rows = [(r.name, b.name, _bit_range(b), b.doc) for r in REGISTERS.values() for b in r.bits]
-    text.append(table(("register", "field", "bits", "meaning"), rows))
-    return "\n".join(text)
-
-
 def config_page() -> str:
     """docs/config.md."""
     text = [notice("hw/common/config.py"), "# Configuration\n"]
@@ -136,33 +115,28 @@ def config_page() -> str:
     return "\n".join(text)
 
 
+def noc_config_page() -> str:
+    """docs/noc_config.md."""
+    text = [notice("hw/common/noc.py"), "# Configuration of the mesh\n"]
+    text.append(
+        "Every parameter of the mesh is a field of `NocConfig`; the RTL, the golden model, traffic and benches read nothing else.\n"
+    )
+    text.append(
+        table(("field", "default", "meaning"), [(f"`{name}`", f"`{default}`", doc) for name, default, doc in NocConfig.documentation()])
+    )
+    text.append("## Named configurations\n")
+    names = [name for name, _, _ in NocConfig.documentation() if name != "name"]
+    derived = ("nodes", "classes", "lanes", "round_trip")
+    rows: list[tuple[object, ...]] = [(f"`{field}`", *(getattr(c, field) for c in NOC_CONFIGS.values())) for field in (*names, *derived)]
+    rows.append(("hash", *(f"{c.hash:08x}" for c in NOC_CONFIGS.values())))
+    text.append(table(("field", *NOC_CONFIGS), rows))
+    text.append("## Derived sizes\n")
+    text.append(table(("name", "meaning"), [(f"`{name}`", inspect.getdoc(getattr(NocConfig, name))) for name in derived]))
+    return "\n".join(text)
+
+
 def _plain(value: object) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
-
-
-def systemrdl() -> str:
-    """The register map as SystemRDL 2.0, for PeakRDL and its exporters."""
-    software = {
-        Access.RO: "sw = r; hw = w;",
-        Access.RW: "sw = rw; hw = r;",
-        Access.W1S: "sw = w; hw = r; singlepulse;",
-        Access.W1C: "sw = rw; hw = rw; onwrite = woclr; hwset;",
-    }
-    lines = [
-        "// Made by `make docs` from hw/common/registers.py.",
-        "addrmap meshium {",
-        "    default regwidth = 32;",
-        "    default accesswidth = 32;",
-    ]
-    for register in REGISTERS.values():
-        lines += ["    reg {", f'        desc = "{register.doc.replace(chr(34), chr(39))}";']
-        for bits in register.bits or (registers.Bits(name="value", offset=0, width=32, doc=register.doc),):
-            reset = register.reset >> bits.offset & (1 << bits.width) - 1
-            lines.append(
-                f"        field {{ {software[register.access]} }} {bits.name}[{bits.offset + bits.width - 1}:{bits.offset}] = 0x{reset:x};"
-            )
-        lines.append(f"    }} {register.name} @ 0x{register.address:03x};")
-    return "\n".join([*lines, "};", ""])
 
 
 PAGES = {
@@ -171,6 +145,9 @@ PAGES = {
     "docs/config.md": config_page,
     "docs/registers.rdl": systemrdl,
     "docs/noc_formats.md": formats_page,
+    "docs/noc_config.md": noc_config_page,
+    "docs/noc_registers.md": noc_registers_page,
+    "docs/noc_registers.rdl": noc_systemrdl,
 }
 
 

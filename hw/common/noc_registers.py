@@ -45,7 +45,12 @@ QUEUE_BITS = (
 #: What the flit at the head of a queue waits for: PROBE_DATA and ERROR_WAIT. The same for all configurations.
 WAIT_BITS = (
     Bits(name="valid", offset=0, width=1, doc="the queue holds a flit; else all fields are 0"),
-    Bits(name="waited", offset=1, width=2, doc="how long it has waited, in halves of WATCHDOG_LIMIT whose end it has seen; 3: longer than the limit"),
+    Bits(
+        name="waited",
+        offset=1,
+        width=2,
+        doc="how long it has waited, in halves of WATCHDOG_LIMIT whose end it has seen; 3: longer than the limit",
+    ),
     Bits(name="reason", offset=3, width=3, doc="why (table of reasons)"),
     Bits(name="wants_port", offset=6, width=3, doc="output port it wants; 0 with NO_ROUTE"),
     Bits(name="wants_vc", offset=9, width=4, doc="VC it wants there; 0 with NO_ROUTE"),

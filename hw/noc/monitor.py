@@ -46,9 +46,7 @@ class Monitor(wiring.Component):
         if not config.watchdog_limit:
             raise ValueError("config.watchdog_limit must be at least 1, not 0: there is nothing to read without a watchdog")
         self._config = config
-        super().__init__(
-            {"axil": In(axil_signature((SPACE_BYTES - 1).bit_length())), "watch": In(WatchSignature()), "interrupt": Out(1)}
-        )
+        super().__init__({"axil": In(axil_signature((SPACE_BYTES - 1).bit_length())), "watch": In(WatchSignature()), "interrupt": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -13,6 +13,11 @@ from hw.noc.routing.dimension_order import next_port
 from sim.golden.waits import Wait, select_value
 
 
+def lean(x: int, y: int, limit: int, **more: Any) -> NocConfig:
+    """A mesh of routers with one VC of two flits, unless told otherwise."""
+    return NocConfig(**{"mesh_x": x, "mesh_y": y, "vcs": 1, "depth": 2, "arbitration": "round_robin", "watchdog_limit": limit} | more)
+
+
 def simulate(dut: Any, testbench: Callable[[Any], Any]) -> None:
     """Runs `testbench` to its end."""
     sim = Simulator(dut)
