@@ -278,6 +278,8 @@ def _normalise(text: str, *, keep_initial_values: bool) -> str:
     text = re.sub(r'^attribute \\(generator "[^"]*"|top 1)\n', "", text, flags=re.M)
     # Yosys takes port 0 for one without a place and puts it last.
     text = re.sub(r"^(  wire width \d+ (?:input|output|inout)) (\d+)", lambda match: f"{match[1]} {int(match[2]) + 1}", text, flags=re.M)
+    # Verilog has no signals of no bits: Yosys would make them [-1:0], which has two.
+    text = re.sub(r"^ *wire width 0 \S+\n|^connect \S+ \{ *\}\n", "", text, flags=re.M)
     if not keep_initial_values:
         text = re.sub(r"^ *attribute \\init .*\n", "", text, flags=re.M)
     return text
