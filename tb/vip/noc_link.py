@@ -129,9 +129,9 @@ class LinkReceiver:
         self._credit.value = 0
         self._up.value = 1
 
-    def observe(self) -> tuple[tuple[int, Flit] | None, int]:
-        """What the cycle that ends had on the link: (VC, flit) received, and the bits of `credit` given."""
-        hop = self._format.unpack(int(self._hop.value))
+    def observe(self, *, busy: bool = True) -> tuple[tuple[int, Flit] | None, int]:
+        """What the cycle that ends had on the link: (VC, flit) received, and the bits of `credit` given. Not `busy`: there is no flit to read."""
+        hop = self._format.unpack(int(self._hop.value)) if busy else None
         given = self._given
         if hop is not None:
             assert self.up, f"{self.prefix}: no flit must come while the link is down"
