@@ -18,7 +18,16 @@ struct NodePins {
     SData* credit;
 };
 
-#include "noc_pins.h"  // source_pins(Vmodel&), node_pins(Vmodel&): made for each mesh by noc_build.py
+// What a link carries from one model to another.
+struct LinkPins {
+    const void* from;
+    void* to;
+    size_t bytes;
+};
+using Models = std::vector<std::unique_ptr<Model>>;
+
+// Made for each mesh by noc_build.py: MODELS, source_pins, node_pins, link_pins of `Models`, and place, which ties off the coordinates.
+#include "noc_pins.h"
 
 enum Phase : uint32_t { LOAD = 0, TAIL = 1, DRAIN = 2, DONE = 3 };
 
@@ -27,7 +36,13 @@ constexpr uint32_t SETTLE = 64;
 
 class Noc {
   public:
-    Noc() : model_(0, nullptr, 0, 1), sources_pins_(source_pins(*model_.top)), pins_(node_pins(*model_.top)) {}
+    Noc() {
+        for (int i = 0; i < MODELS; ++i) models_.push_back(std::make_unique<Model>(0, nullptr, 0, 1));
+        source_pins_ = source_pins(models_);
+        pins_ = node_pins(models_);
+        links_ = link_pins(models_);
+        place(models_);
+    }
 
     void start(const Job& job) {
         job_ = job;
@@ -48,7 +63,7 @@ class Noc {
     }
     // At most `limit` cycles; whether the job is done.
     bool run(uint64_t limit) {
-        model_.enter();
+        models_.front()->enter();
         for (uint64_t i = 0; i < limit && phase_ != DONE; ++i) {
             step();
             advance_phase();
@@ -61,8 +76,9 @@ class Noc {
         return phase_ == DONE;
     }
     const char* error() {
-        if (model_.ending.finished && model_.ending.message.empty()) model_.ending.message = "the model called $finish";
-        return model_.ending.message.c_str();
+        Ending& ending = models_.front()->ending;  // `enter` has made it that of all of them
+        if (ending.finished && ending.message.empty()) ending.message = "the model called $finish";
+        return ending.message.c_str();
     }
 
     Counts counts{};
@@ -71,19 +87,22 @@ class Noc {
 
   private:
     void tick() {
-        model_.top->clk = 1;
-        model_.eval();
-        model_.top->clk = 0;
-        model_.eval();
+        // All that leaves a model depends on its registers alone: it is copied before any of them is clocked.
+        for (const LinkPins& link : links_) std::memcpy(link.to, link.from, link.bytes);
+        for (const auto& model : models_) {
+            model->top->clk = 1;
+            model->eval();
+            model->top->clk = 0;
+            model->eval();
+        }
     }
     void reset() {
-        model_.enter();
-        for (const SourcePins& pins : sources_pins_) *pins.control = 0;
+        models_.front()->enter();
+        for (const SourcePins& pins : source_pins_) *pins.control = 0;
         for (const NodePins& pins : pins_) *pins.credit = 0;
-        model_.top->rst = 1;
+        for (const auto& model : models_) model->top->rst = 1;
         for (int i = 0; i < 4; ++i) tick();
-        model_.top->rst = 0;
-        model_.eval();
+        for (const auto& model : models_) model->top->rst = 0;
     }
     bool loaded() const { return job_.probability == nullptr; }
     bool in_window() const { return loaded() || (cycle_ >= job_.warmup && cycle_ < job_.warmup + job_.cycles); }
@@ -102,13 +121,13 @@ class Noc {
         for (; expected_ < packets.size(); ++expected_) {
             scoreboard.expect(packets[expected_]);
             const size_t source = packets[expected_].source * job_.networks + packets[expected_].network;
-            if (!(*sources_pins_[source].control & 1)) offer(source);
+            if (!(*source_pins_[source].control & 1)) offer(source);
         }
     }
     // Drives the next flit of a source, or nothing.
     void offer(size_t source) {
         const Sources::Queue& queue = sources_.queues[source];
-        const SourcePins& pins = sources_pins_[source];
+        const SourcePins& pins = source_pins_[source];
         if (queue.empty()) {
             *pins.control = 0;
             return;
@@ -211,7 +230,7 @@ class Noc {
         return scan_ == packets.size();
     }
     void advance_phase() {
-        if (model_.ending.finished) phase_ = DONE;
+        if (models_.front()->ending.finished) phase_ = DONE;
         const bool silent = quiet_ >= job_.quiet_limit;
         if (phase_ == LOAD && loaded()) {
             // Silence before the next packet of a list is no fault.
@@ -235,9 +254,10 @@ class Noc {
         }
     }
 
-    Model model_;
-    std::vector<SourcePins> sources_pins_;
+    Models models_;
+    std::vector<SourcePins> source_pins_;
     std::vector<NodePins> pins_;
+    std::vector<LinkPins> links_;
     Job job_{};
     Sources sources_;
     Xoshiro stalls_{0};

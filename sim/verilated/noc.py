@@ -8,7 +8,6 @@ missing then is lost.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import tempfile
 import time
@@ -41,7 +40,7 @@ FAULTS = ("none", "flip", "drop", "repeat", "move", "swap", "untail")
 _CHUNK = 2048
 
 
-def _require(name: str, value: Any, low: float, high: float, kind: type | tuple[type, ...], remedy: str = "") -> None:
+def _require(name: str, value: Any, low: float, high: float, kind: Any, remedy: str = "") -> None:
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
         raise ValueError(f"{name} must be {low} to {high}, not {value!r}{remedy}")
 
@@ -232,7 +231,7 @@ def _job(run: TrafficRun, fault: str, fault_at: int) -> tuple[Job, list[Any]]:
     )
     sends = np.ascontiguousarray(matrix.sum(axis=1) > 0, np.uint8)
     for name, table in (("probability", probability), ("alias", alias), ("sends", sends)):
-        setattr(job, name, table.ctypes.data_as(dict(Job._fields_)[name]))  # type: ignore[arg-type,misc]
+        setattr(job, name, table.ctypes.data)
     return job, [probability, alias, sends]
 
 
@@ -241,6 +240,7 @@ def run_traffic(
     *,
     save: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
+    whole: bool = False,
     fault: str = "none",
     fault_at: int = 0,
 ) -> TrafficResult:
@@ -253,12 +253,15 @@ def run_traffic(
         Writes a line a packet that entered the mesh to this CSV file: source, destination, length, created, ejected.
     progress : function
         Called with the cycles so far, now and then.
+    whole : bool
+        Simulate `hw.noc.mesh.Mesh` in one piece, as Verilator compiles it. Otherwise one compiled node stands for all, its links copied as
+        `Mesh` connects them: cycle for cycle the same, and compiled in seconds whatever the size of the mesh.
     fault, fault_at
         Spoils the flit that is ejected as number `fault_at`; one of `FAULTS`. Tests of the scoreboard use it.
     """
     if fault not in FAULTS:
         raise ValueError(f"fault must be one of {', '.join(FAULTS)}, not {fault!r}")
-    simulation = noc_simulation(run.config)
+    simulation = noc_simulation(run.config, whole=whole)
     job, alive = _job(run, fault, fault_at)
     begin = time.perf_counter()
     simulation.start(job)

