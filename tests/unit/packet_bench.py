@@ -35,69 +35,87 @@ class Packet(NamedTuple):
 Log = dict[str, list[Event]]
 
 
-def play(
-    dut: Any,
-    *,
-    send: Mapping[str, tuple[Any, Sequence[int]]],
-    take: Mapping[str, Any],
-    cycles: int,
-    seed: int,
-    offer: float = 1.0,
-    accept: float = 1.0,
-    until: Callable[[Log], bool] | None = None,
-    reset_at: int | None = None,
-) -> Log:
-    """Offers the payloads of `send` and takes from the streams of `take`, each in a share of cycles; checks that what is offered stays offered.
+class Player:
+    """Plays payloads into streams of `dut` and writes down what comes out. Building a simulator takes longer than most runs: one may be used again."""
 
-    Runs for `cycles`, or until `until` says that all is there and 20 cycles more. At `reset_at` the device is reset for a cycle, and what is
-    left of each list in `send` is offered anew from its start.
-    """
-    log: Log = {name: [] for name in (*send, *take)}
-    reset = Signal()
-    rng = np.random.default_rng(seed)
+    def __init__(self, dut: Any) -> None:
+        self.dut = dut
+        self._reset = Signal()
+        self._simulator = Simulator(ResetInserter({"sync": self._reset})(dut))
+        self._simulator.add_clock(1e-6)
+        self._simulator.add_testbench(self._testbench)
+        self._run: Any = None
 
-    async def testbench(ctx: Any) -> None:
-        left = {name: list(payloads) for name, (_, payloads) in send.items()}
-        offered, held, last = dict.fromkeys(send, False), dict[str, int](), cycles
-        for cycle in range(cycles):
-            if cycle == reset_at:
-                ctx.set(reset, 1)
+    async def _testbench(self, ctx: Any) -> None:
+        await self._run(ctx)
+
+    def play(
+        self,
+        *,
+        send: Mapping[str, tuple[Any, Sequence[int]]],
+        take: Mapping[str, Any],
+        cycles: int,
+        seed: int,
+        offer: float = 1.0,
+        accept: float = 1.0,
+        until: Callable[[Log], bool] | None = None,
+        reset_at: int | None = None,
+    ) -> Log:
+        """Offers the payloads of `send` and takes from the streams of `take`, each in a share of cycles; checks that what is offered stays offered.
+
+        Runs for `cycles`, or until `until` says that all is there and 20 cycles more. At `reset_at` the device is reset for a cycle, and what is
+        left of each list in `send` is offered anew from its start.
+        """
+        log: Log = {name: [] for name in (*send, *take)}
+        rng = np.random.default_rng(seed)
+
+        async def testbench(ctx: Any) -> None:
+            left = {name: list(payloads) for name, (_, payloads) in send.items()}
+            offered, held, last = dict.fromkeys(send, False), dict[str, int](), cycles
+            for cycle in range(cycles):
+                if cycle == reset_at:
+                    ctx.set(self._reset, 1)
+                    await ctx.tick()
+                    ctx.set(self._reset, 0)
+                    left = {name: list(payloads) for name, (_, payloads) in send.items()}
+                    offered, held = dict.fromkeys(send, False), {}
+                    for events in log.values():
+                        events.clear()
+                for name, (port, _) in send.items():
+                    offered[name] = bool(left[name]) and (offered[name] or rng.random() < offer)
+                    ctx.set(port.valid, offered[name])
+                    ctx.set(Value.cast(port.payload), left[name][0] if offered[name] else int(rng.integers(1 << 62)))
+                ready = {name: rng.random() < accept for name in take}
+                for name, port in take.items():
+                    ctx.set(port.ready, ready[name])
+                for name, port in take.items():
+                    valid, payload = ctx.get(port.valid), ctx.get(Value.cast(port.payload))
+                    assert name not in held or (valid and payload == held[name]), f"{name} takes back its offer: seed {seed}, cycle {cycle}"
+                    held.pop(name, None)
+                    if valid and ready[name]:
+                        log[name].append(Event(cycle, payload))
+                    elif valid:
+                        held[name] = payload
+                for name, (port, _) in send.items():
+                    if offered[name] and ctx.get(port.ready):
+                        log[name].append(Event(cycle, left[name].pop(0)))
+                        offered[name] = False
+                if cycle >= last:
+                    return
+                if until and last == cycles and until(log):
+                    last = cycle + 20
                 await ctx.tick()
-                ctx.set(reset, 0)
-                left = {name: list(payloads) for name, (_, payloads) in send.items()}
-                offered, held = dict.fromkeys(send, False), {}
-                for events in log.values():
-                    events.clear()
-            for name, (port, _) in send.items():
-                offered[name] = bool(left[name]) and (offered[name] or rng.random() < offer)
-                ctx.set(port.valid, offered[name])
-                ctx.set(Value.cast(port.payload), left[name][0] if offered[name] else int(rng.integers(1 << 62)))
-            ready = {name: rng.random() < accept for name in take}
-            for name, port in take.items():
-                ctx.set(port.ready, ready[name])
-            for name, port in take.items():
-                valid, payload = ctx.get(port.valid), ctx.get(Value.cast(port.payload))
-                assert name not in held or (valid and payload == held[name]), f"{name} takes back its offer: seed {seed}, cycle {cycle}"
-                held.pop(name, None)
-                if valid and ready[name]:
-                    log[name].append(Event(cycle, payload))
-                elif valid:
-                    held[name] = payload
-            for name, (port, _) in send.items():
-                if offered[name] and ctx.get(port.ready):
-                    log[name].append(Event(cycle, left[name].pop(0)))
-                    offered[name] = False
-            if cycle >= last:
-                return
-            if until and last == cycles and until(log):
-                last = cycle + 20
-            await ctx.tick()
 
-    sim = Simulator(ResetInserter({"sync": reset})(dut))
-    sim.add_clock(1e-6)
-    sim.add_testbench(testbench)
-    sim.run()
-    return log
+        if self._run:
+            self._simulator.reset()
+        self._run = testbench
+        self._simulator.run()
+        return log
+
+
+def play(dut: Any, **how: Any) -> Log:
+    """One run of a device, see `Player.play`."""
+    return Player(dut).play(**how)
 
 
 def random_packet(
