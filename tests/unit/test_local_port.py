@@ -99,11 +99,11 @@ def random_traffic(rng: np.random.Generator, config: NocConfig, *, count: int) -
 
 
 CONFIGS = [
-    NocConfig(mesh_x=2, mesh_y=1, vcs=1, depth=2, arbitration="round_robin"),
+    NocConfig(mesh_x=2, mesh_y=1, vcs=1, depth=2, arbitration="round_robin", payload_bits=512),
     NocConfig(mesh_x=2, mesh_y=1, vcs=2, virtual_networks=2, depth=2),
-    NocConfig(mesh_x=2, mesh_y=1, vcs=3, virtual_networks=3, payload_bits=512, arbitration="round_robin"),
-    NocConfig(mesh_x=1, mesh_y=1, vcs=4, virtual_networks=2),
-    NocConfig(mesh_x=1, mesh_y=2, vcs=4, payload_bits=128),
+    NocConfig(mesh_x=2, mesh_y=1, vcs=3, virtual_networks=3, arbitration="round_robin"),
+    NocConfig(mesh_x=1, mesh_y=1, vcs=2, virtual_networks=2),
+    NocConfig(mesh_x=1, mesh_y=2, vcs=4),
 ]
 
 
