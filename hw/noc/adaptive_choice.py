@@ -2,14 +2,16 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.common.noc import NocConfig
 
-from .flit import flit_layout
+from .arbiter import any_of
+from .flit import Port, flit_layout
 from .routing import Hop
+from .routing.base import When
 
 
 def room_layout(config: NocConfig) -> data.StructLayout:
@@ -23,9 +25,31 @@ def room_layout(config: NocConfig) -> data.StructLayout:
 
 
 class AdaptiveChoice(wiring.Component):
-    """Chooses one of `hops` for the head of an adaptive VC."""
+    """Chooses, for the head of an adaptive VC, one of `hops`: where there is most room.
+
+    A port is open if its VC is not locked and either empty at the receiver, or the packet is one flit and there is a credit: an adaptive VC
+    is allocated atomically, see `hw.noc.routing.adaptive`. Of two open ports the one with more credits is asked for, along x at equal
+    credits; of none, the XY port on the escape VC. The choice is made anew each cycle until the head has left; the flits behind it follow
+    it. Combinational from `head` and `room`. Reset: no packet under way.
+
+    Parameters
+    ----------
+    config : NocConfig
+    hops : tuple of Hop
+        The ways out of the queue.
+
+    Members
+    -------
+    valid, head, leave : In(1), In(flit_layout), In(1)
+        The queue's head, and that it leaves in this cycle.
+    room : In(room_layout)
+    selected : Out(len(hops))
+        One-hot while `valid`, else 0.
+    """
 
     def __init__(self, *, config: NocConfig, hops: tuple[Hop, ...]) -> None:
+        if not isinstance(config, NocConfig):
+            raise TypeError(f"config must be a NocConfig, not {config!r}")
         self._config, self._hops = config, hops
         super().__init__(
             {
@@ -38,4 +62,42 @@ class AdaptiveChoice(wiring.Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        raise NotImplementedError
+        m = Module()
+        route = self.head.route
+        inside, kept, fresh = Signal(), Signal(len(self._hops)), Signal(len(self._hops))
+        open_x, credits_x = self._room(x=True)
+        open_y, credits_y = self._room(x=False)
+        take_x, take_y = Signal(), Signal()
+        m.d.comb += [take_x.eq(open_x & (~open_y | (credits_x >= credits_y))), take_y.eq(open_y & ~take_x)]
+        wants_x = route[Port.EAST] | route[Port.WEST]
+        bits: list[Value] = []
+        for hop in self._hops:
+            if hop.port is Port.LOCAL:
+                bits.append(route[Port.LOCAL])
+            elif hop.when is When.ESCAPE:
+                bits.append(route[hop.port] & ~take_x & ~take_y & (wants_x if hop.port.is_x else ~wants_x))
+            else:
+                bits.append(route[hop.port] & (take_x if hop.port.is_x else take_y))
+        m.d.comb += [
+            fresh.eq(Cat(*bits)),
+            self.selected.eq(Mux(inside, kept, fresh) & self.valid.replicate(len(self._hops))),
+        ]
+        with m.If(self.leave):
+            m.d.sync += inside.eq(~self.head.tail)
+            with m.If(~inside):
+                m.d.sync += kept.eq(fresh)
+        return m
+
+    def _room(self, *, x: bool) -> tuple[Value, Value]:
+        """(the productive port of the dimension is open, its credits)."""
+        depth = self._config.depth
+        opens: list[Value] = []
+        credits: Value | int = 0
+        for hop in self._hops:
+            if hop.port is Port.LOCAL or hop.when is When.ESCAPE or hop.port.is_x != x:
+                continue
+            count = self.room.credits[hop.port][hop.vc]
+            wanted = self.head.route[hop.port]
+            opens.append(wanted & ~self.room.locked[hop.port][hop.vc] & ((count == depth) | (self.head.tail & (count != 0))))
+            credits = credits | Mux(wanted, count, 0)
+        return any_of(opens), Value.cast(credits)

@@ -115,7 +115,7 @@ class Injector(wiring.Component):
             Signal(config.vc_bits, name=f"kept_vc{network}"),
             Signal(name=f"choice{network}"),
         )
-        head_vc, route = self._head(m, network, choice & ~i.payload.ordered)
+        head_vc, route = self._head(m, network, choice)
         m.d.comb += [
             vc.eq(Mux(inside, kept_vc, head_vc)),
             flit.payload.eq(i.payload.payload),
@@ -139,7 +139,9 @@ class Injector(wiring.Component):
         """(VC, route) of a head for the destination of `network`'s flit."""
         config, payload = self._config, self.i[network].payload
         routing = routing_function(config)
-        classes = [routing.first_class(0), routing.first_class(1)]
+        # In the order of the cases below: must stay in order, even and odd packets of the others.
+        starts = [(True, 0), (False, 0), (False, 1)]
+        classes = [routing.first_class(ordered=ordered, choice=parity) for ordered, parity in starts]
         routes = [routing.first(m, x=self.x, y=self.y, dst_x=payload.dst_x, dst_y=payload.dst_y, vc_class=vc_class) for vc_class in classes]
         if config.qos:
             lane: Value = payload.service
@@ -151,6 +153,9 @@ class Injector(wiring.Component):
             Array(Const(config.vc_number(network=network, vc_class=vc_class, lane=at), config.vc_bits) for at in range(config.lanes))[lane]
             for vc_class in classes
         ]
-        if classes[0] == classes[1]:
-            return numbers[0], routes[0]
-        return Mux(choice, numbers[1], numbers[0]), Mux(choice, routes[1], routes[0])
+        vc, route = numbers[2], routes[2]
+        if classes[1] != classes[2]:
+            vc, route = Mux(choice, vc, numbers[1]), Mux(choice, route, routes[1])
+        if set(classes) != {classes[0]}:
+            vc, route = Mux(payload.ordered, numbers[0], vc), Mux(payload.ordered, routes[0], route)
+        return vc, route

@@ -88,6 +88,6 @@ class RoutingFunction(ABC):
         """Whether the head of a queue of `vc` chooses its port by room (`AdaptiveChoice`); else its route has one bit."""
         return False
 
-    def first_class(self, choice: int) -> int:
-        """VC class an injected packet starts in; `choice` is 0 for packets that must stay in order, else a bit that alternates."""
+    def first_class(self, *, ordered: bool, choice: int) -> int:
+        """VC class an injected packet starts in: one class for packets that must stay in order; for others `choice` is 0 and 1 by turns."""
         return 0

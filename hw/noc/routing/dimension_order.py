@@ -1,14 +1,18 @@
-"""Dimension-order routing: all the way along one dimension, then all the way along the other. `xy.py` and `yx.py` name the two orders.
+"""Dimension-order routing: all the way along one dimension, then all the way along the other. `xy.py` and `yx.py` name the two orders,
+`o1turn.py` uses both.
 
 Along a ring of a torus a flit goes the shorter way; at equal distance, the way of growing coordinates. The direction is chosen once, where the packet
 enters the ring, and kept, because every step makes that way shorter still.
 """
+
+from abc import abstractmethod
 
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 
 from hw.common.noc import NocConfig
 
 from ..flit import Port
+from .base import RoutingFunction
 
 
 def direction(config: NocConfig, at: int, dst: int, *, along_x: bool) -> int:
@@ -81,3 +85,23 @@ def outputs(port: Port, *, x_first: bool) -> tuple[Port, ...]:
         turns = (Port.NORTH, Port.SOUTH) if port.is_x else (Port.EAST, Port.WEST)
         return tuple(sorted((*turns, port.opposite, Port.LOCAL)))
     return tuple(sorted((port.opposite, Port.LOCAL)))
+
+
+class DimensionOrder(RoutingFunction):
+    """A routing function whose packets are all in dimension order; which order is a matter of their class."""
+
+    @abstractmethod
+    def x_first(self, vc_class: int) -> bool:
+        """Whether packets in `vc_class` go along x first."""
+
+    def next_ports(self, at: tuple[int, int], dst: tuple[int, int], vc_class: int) -> tuple[Port, ...]:
+        return (next_port(self.config, at, dst, x_first=self.x_first(vc_class)),)
+
+    def first(self, m: Module, *, x: Value, y: Value, dst_x: Value, dst_y: Value, vc_class: int) -> Value:
+        return first(m, self.config, x_first=self.x_first(vc_class), x=x, y=y, dst_x=dst_x, dst_y=dst_y)
+
+    def step(self, m: Module, *, out: Port, x: Value, y: Value, dst_x: Value, dst_y: Value, vc_class: int) -> Value:
+        return step(m, self.config, x_first=self.x_first(vc_class), out=out, x=x, y=y, dst_x=dst_x, dst_y=dst_y)
+
+    def outputs(self, port: Port, vc_class: int) -> tuple[Port, ...]:
+        return outputs(port, x_first=self.x_first(vc_class))

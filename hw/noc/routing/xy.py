@@ -9,26 +9,13 @@ x channels by distance to their edge and then the y channels gives an order that
 cycle of its own, which the dateline cuts.
 """
 
-from amaranth.hdl import Module, Value
-
-from ..flit import Port
-from . import dimension_order
-from .base import RoutingFunction
+from .dimension_order import DimensionOrder
 
 
-class XY(RoutingFunction):
-    """X then Y. One class; see the module."""
+class XY(DimensionOrder):
+    """X then Y. One class, or two on a torus (the dateline bit); see the module."""
 
     name = "xy"
 
-    def next_ports(self, at: tuple[int, int], dst: tuple[int, int], vc_class: int) -> tuple[Port, ...]:
-        return (dimension_order.next_port(self.config, at, dst, x_first=True),)
-
-    def first(self, m: Module, *, x: Value, y: Value, dst_x: Value, dst_y: Value, vc_class: int) -> Value:
-        return dimension_order.first(m, self.config, x_first=True, x=x, y=y, dst_x=dst_x, dst_y=dst_y)
-
-    def step(self, m: Module, *, out: Port, x: Value, y: Value, dst_x: Value, dst_y: Value, vc_class: int) -> Value:
-        return dimension_order.step(m, self.config, x_first=True, out=out, x=x, y=y, dst_x=dst_x, dst_y=dst_y)
-
-    def outputs(self, port: Port, vc_class: int) -> tuple[Port, ...]:
-        return dimension_order.outputs(port, x_first=True)
+    def x_first(self, vc_class: int) -> bool:
+        return True
