@@ -21,6 +21,7 @@ from .console import fail, interruptible, print_json
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "matmul": ("scripts.cmd_matmul", "matmul", "One matrix product, checked."),
     "run": ("scripts.cmd_run", "run", "A named end-to-end job, checked."),
+    "noc": ("scripts.cmd_noc", "noc", "Traffic on a mesh of routers, checked."),
     "bench": ("scripts.cmd_bench", "bench", "Every measured figure beside its limit."),
     "doctor": ("scripts.doctor", "doctor", "Names what this machine lacks."),
 }
