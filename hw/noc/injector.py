@@ -149,7 +149,7 @@ class Injector(wiring.Component):
             lane = Const(0, 1)
         else:
             lane = (payload.dst_x + payload.dst_y) % config.lanes
-        numbers = [
+        numbers: list[Value] = [
             Array(Const(config.vc_number(network=network, vc_class=vc_class, lane=at), config.vc_bits) for at in range(config.lanes))[lane]
             for vc_class in classes
         ]
