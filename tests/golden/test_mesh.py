@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 from hw.common.noc import NocConfig
 from hw.noc.injector import Injector
 from hw.noc.mesh import Mesh
-from hw.noc.routing import ROUTINGS, routing_function
+from hw.noc.routing import routing_function
 from sim.golden.mesh import GoldenMesh, Packet, latencies, paths
 
 SHAPES = [(1, 1), (1, 5), (7, 1), (2, 2), (3, 5), (4, 3), (16, 16)]
@@ -114,7 +114,7 @@ def test_adaptive():
     assert found.order == {(0, 8, 4): [1]} and found.unordered == {(0, 8): [0, 3], (4, 4): [2]}
 
 
-@pytest.mark.parametrize("topology,routing", [(t, r) for t in ("mesh", "torus") for r in ("xy", "yx", "o1turn") if r in ROUTINGS])
+@pytest.mark.parametrize("topology,routing", [(t, r) for t in ("mesh", "torus") for r in ("xy", "yx", "o1turn")])
 @pytest.mark.parametrize("mesh_x,mesh_y", SHAPES[:-1])
 def test_same_routes_as_the_routers_model(mesh_x, mesh_y, topology, routing):
     config = config_of(mesh_x, mesh_y, topology=topology, routing=routing)
@@ -202,15 +202,17 @@ CONFIGS = {
     "mesh": {"mesh_x": 3, "mesh_y": 1, "vcs": 2, "depth": 2, "arbitration": "round_robin"},
     "torus": {"mesh_x": 3, "mesh_y": 2, "topology": "torus", "vcs": 2, "depth": 2, "arbitration": "round_robin"},
     "long links": {"mesh_x": 2, "mesh_y": 2, "vcs": 1, "depth": 6, "link_stages": 2},
-} | ({"o1turn": {"mesh_x": 2, "mesh_y": 2, "vcs": 2, "depth": 2, "routing": "o1turn"}} if "o1turn" in ROUTINGS else {})
+    "o1turn": {"mesh_x": 2, "mesh_y": 2, "vcs": 2, "depth": 2, "routing": "o1turn", "arbitration": "round_robin"},
+    "adaptive": {"mesh_x": 2, "mesh_y": 2, "vcs": 2, "depth": 2, "routing": "adaptive", "arbitration": "round_robin"},
+}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_against_the_routers(name):
     """Alone in the mesh every packet takes the cycles said, on the VC said; all together they come out where and in the order said."""
     config = config_of(**CONFIGS[name])
-    packets = random_packets(config, np.random.default_rng(3), 30)
-    alone = len(packets) // 3
+    packets = random_packets(config, np.random.default_rng(3), 24)
+    alone = len(packets) // 4
     golden, network = GoldenMesh(config=config), Network(config)
     found = golden.predict(packets[:alone])
     rest = golden.predict(packets[alone:])
@@ -223,7 +225,9 @@ def test_against_the_routers(name):
         index = payload >> 8
         flits.setdefault(index, []).append(payload)
         expected = (found.deliveries + rest.deliveries)[index]
-        assert expected.out_vcs == (vc,) and expected.packet.destination == node
+        assert vc in expected.out_vcs and expected.packet.destination == node
+        if expected.nodes is None:
+            continue
         if payload & 0xFF == 0 and index >= alone:
             sequences.setdefault((expected.packet.source, node, vc), []).append(index - alone)
     assert flits == {index: list(one.flits) for index, one in enumerate(packets)}
