@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("scripts.cmd_run", "run", "A named end-to-end job, checked."),
     "noc": ("scripts.cmd_noc", "noc", "Traffic on a mesh of routers, checked."),
     "bench": ("scripts.cmd_bench", "bench", "Every measured figure beside its limit."),
+    "synth": ("scripts.cmd_synth", "synth", "Area and clock of units, out of context."),
     "doctor": ("scripts.doctor", "doctor", "Names what this machine lacks."),
 }
 

