@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hw.common.noc import NOC_CONFIGS, NocConfig
+from hw.common.noc import NOC_CONFIGS
 from hw.noc.flit import ErrorReason, Field, PacketKind, Port, flit_fields, header_fields
 
 from .markdown import member_docs, notice, table
@@ -43,22 +43,6 @@ def formats_page() -> str:
         "## Ports",
         "",
         table(("port", "number", "leads to"), [(port.name.lower(), port.value, _leads_to(port)) for port in Port]),
-        "## Parameters",
-        "",
-        table(("field", "default", "meaning"), [(f"`{name}`", default, doc) for name, default, doc in NocConfig.documentation()]),
-        "### Named instances",
-        "",
-        table(
-            ("field", *NOC_CONFIGS),
-            [
-                *(
-                    (f"`{name}`", *(getattr(c, name) for c in NOC_CONFIGS.values()))
-                    for name, _, _ in NocConfig.documentation()
-                    if name != "name"
-                ),
-                ("hash", *(f"{c.hash:08x}" for c in NOC_CONFIGS.values())),
-            ],
-        ),
     ]
     return "\n".join(text)
 
