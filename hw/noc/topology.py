@@ -1,12 +1,26 @@
 """Who is whose neighbour: meshes and tori, as plain functions of coordinates."""
 
+from hw.common.config import ConfigError
 from hw.common.noc import NocConfig
 
 from .flit import Port
 
 
+def check_inside(config: NocConfig, at: tuple[int, int]) -> None:
+    """Raises `ConfigError` if there is no node at `at`."""
+    if not (0 <= at[0] < config.mesh_x and 0 <= at[1] < config.mesh_y):
+        raise ConfigError(
+            f"coordinates must be (0, 0) to ({config.mesh_x - 1}, {config.mesh_y - 1}) on a {config.mesh_x}x{config.mesh_y} {config.topology}, not {at!r}"
+        )
+
+
 def neighbour(config: NocConfig, at: tuple[int, int], port: Port) -> tuple[int, int] | None:
-    """Node at the other end of the link out of `port`; None where a mesh ends, and in a ring of one node."""
+    """Node at the other end of the link out of `port`; the node itself for LOCAL; None where a mesh ends,
+    and in a ring of one node. `ConfigError` if `at` is outside.
+    """
+    check_inside(config, at)
+    if port is Port.LOCAL:
+        return at
     size = (config.mesh_x, config.mesh_y)
     there = tuple(place + step for place, step in zip(at, port.step, strict=True))
     if config.topology == "torus":
@@ -19,7 +33,8 @@ def neighbour(config: NocConfig, at: tuple[int, int], port: Port) -> tuple[int, 
 
 
 def crosses_dateline(config: NocConfig, at: tuple[int, int], port: Port) -> bool:
-    """Whether the link out of `port` is the one that closes its ring: from the last coordinate to 0 or back."""
+    """Whether the link out of `port` is the one that closes its ring: from the last coordinate to 0 or back. `ConfigError` if `at` is outside."""
+    check_inside(config, at)
     if config.topology == "mesh" or port is Port.LOCAL:
         return False
     last = (config.mesh_x if port.is_x else config.mesh_y) - 1

@@ -71,7 +71,7 @@ class RoutingFunction(ABC):
         leaving for another dimension clears it before that.
         """
         config = self.config
-        if out is Port.LOCAL or config.topology == "mesh":
+        if out is Port.LOCAL or config.torus_scheme == "none":
             return (Hop(out, vc),)
         network, vc_class, lane = vc // config.network_vcs, config.vc_class(vc), vc % config.lanes
         before = config.vc_number(network=network, vc_class=vc_class & ~1, lane=lane)
