@@ -21,7 +21,8 @@ N, E, S, W, L = Port
 
 SHAPES = {
     "lean": {},
-    "prime_vcs": {"vcs": 3},
+    "adaptive": {"vcs": 3, "routing": "adaptive"},
+    "o1turn": {"vcs": 2, "routing": "o1turn"},
     "fast": {"vcs": 4, "depth": 4, "arbitration": "age"},
     "torus": {"vcs": 4, "topology": "torus", "torus_scheme": "dateline"},
 }
