@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from hw.common.noc import NocConfig
 
 from .age import AgeOrder
+from .arbiter import any_of
 from .connections import Connections, Queue
 from .flit import Port
 from .input_port import InputPort
@@ -88,7 +89,8 @@ class Router(wiring.Component):
         config = self.config
 
         def around(value: Value, step: int, size: int) -> Value:
-            moved = (value + step)[: len(value)]
+            # No adder: three bits of a constant are no place for a carry chain, and here they melt into the comparisons that follow.
+            moved = Cat(bit ^ ~any_of([~low if step > 0 else low for low in value[:place]]) for place, bit in enumerate(value))
             return Mux(value == (size - 1 if step > 0 else 0), 0 if step > 0 else size - 1, moved) if config.topology == "torus" else moved
 
         for port in Port:
