@@ -57,18 +57,19 @@ class VcArbiter(wiring.Component):
         if aged:
             members["senior"] = In(len(pairs(inputs)))
         super().__init__(members)
+        #: Who may ask: everyone, or the queue whose packet is under way. Public for proofs.
+        self.may = Signal(inputs, init=-1 & ((1 << inputs) - 1))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.arbiter = arbiter = MatrixArbiter(inputs=self._inputs)
-        # Who may ask: everyone, or the queue whose packet is under way. It stands before the arbiter, beside the requests, where there is time.
-        may = Signal(self._inputs, init=-1 & ((1 << self._inputs) - 1))
-        eligible = self.requests & may
+        # It stands before the arbiter, beside the requests, where there is time.
+        eligible = self.requests & self.may
         m.d.comb += [
             arbiter.requests.eq(eligible),
             self.some.eq(eligible.any()),
             self.win.eq(arbiter.grant),
-            self.owner.eq(may & self.locked.replicate(self._inputs)),
+            self.owner.eq(self.may & self.locked.replicate(self._inputs)),
         ]
         if self._aged:
             m.d.comb += arbiter.senior.eq(self.senior)
@@ -78,5 +79,5 @@ class VcArbiter(wiring.Component):
             m.d.comb += [order.served.eq(self.win & self.go.replicate(self._inputs)), arbiter.senior.eq(order.senior)]
         with m.If(self.go):
             ends = (self.win & self.tails).any()
-            m.d.sync += [self.locked.eq(~ends), may.eq(self.win | ends.replicate(self._inputs))]
+            m.d.sync += [self.locked.eq(~ends), self.may.eq(self.win | ends.replicate(self._inputs))]
         return m

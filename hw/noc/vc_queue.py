@@ -42,6 +42,8 @@ class VcQueue(wiring.Component):
         #: Flits inside, and where the next goes to and comes from. Public for proofs.
         self.level = Signal(range(config.depth + 1))
         self.produce, self.consume = Signal(range(config.depth)), Signal(range(config.depth))
+        #: Another flit is behind the head, and what the arbiters will look at of it. Public for proofs.
+        self.more, self.second = Signal(), Signal(_split(layout)[1])
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -57,12 +59,13 @@ class VcQueue(wiring.Component):
         with m.If(self.leave):
             m.d.sync += self.consume.eq(following(self.consume, depth))
         # `more`: another flit is behind the head. It and `valid` say what `level` says, a level of logic earlier.
-        more = Signal()
+        more = self.more
         with m.If(self.arrive & ~self.leave):
             m.d.sync += [self.level.eq(self.level + 1), more.eq(self.valid)]
         with m.Elif(self.leave & ~self.arrive):
             m.d.sync += [self.level.eq(self.level - 1), more.eq(self.level > 2 if depth > 2 else 0)]
         ahead = self._ahead(m, control)
+        m.d.comb += self.second.eq(ahead)
         first = Signal(control)
         for name in control.members:
             m.d.comb += self.head[name].eq(first[name])
