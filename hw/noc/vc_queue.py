@@ -66,7 +66,7 @@ class VcQueue(wiring.Component):
             m.d.sync += [self.level.eq(self.level - 1), more.eq(self.level > 2 if depth > 2 else 0)]
         ahead = self._ahead(m, control)
         m.d.comb += self.second.eq(ahead)
-        first = Signal(control)
+        first: Any = Signal(control)
         for name in control.members:
             m.d.comb += self.head[name].eq(first[name])
         with m.If(self.leave | ~self.valid):
@@ -80,7 +80,7 @@ class VcQueue(wiring.Component):
         depth = self._config.depth
         if depth == 2:
             # The flit behind the head is the one that arrived last.
-            last = Signal(control, reset_less=True)
+            last: Any = Signal(control, reset_less=True)
             with m.If(self.arrive):
                 m.d.sync += [last[name].eq(self.flit[name]) for name in control.members]
             return last
