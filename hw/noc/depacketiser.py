@@ -122,8 +122,7 @@ class Depacketiser(wiring.Component):
         first_vc = self._network * config.network_vcs
         layout = header_layout(config)
         kept, header = Signal(layout), Signal(layout)
-        with m.If(~self.inside):
-            m.d.sync += kept.eq(header)
+        m.d.sync += kept.eq(header)
         m.d.comb += [
             header.eq(Mux(self.inside, kept.as_value(), payload[: layout.size])),
             beat.vc.eq(chosen(m, turns[:vcs], [Const(first_vc + vc, config.vc_bits) for vc in range(vcs)], "vc")),

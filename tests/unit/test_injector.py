@@ -49,10 +49,8 @@ class Model:
 
     def vc(self, flit: Flit) -> int:
         lane = flit["service"] if self.config.qos else (flit["dst_x"] + flit["dst_y"]) % self.config.lanes
-        return self.config.vc_number(network=self.network, vc_class=self.routing.first_class(self._choice(flit)), lane=lane)
-
-    def _choice(self, flit: Flit) -> int:
-        return 0 if flit["ordered"] else self.packets % 2
+        vc_class = self.routing.first_class(ordered=bool(flit["ordered"]), choice=self.packets % 2)
+        return self.config.vc_number(network=self.network, vc_class=vc_class, lane=lane)
 
     def expected(self, flit: Flit, now: int) -> dict[str, int]:
         """Fields of `flit` on the link, first offered at `now` or before."""
@@ -78,11 +76,17 @@ CONFIGS = [
     NocConfig(mesh_x=4, mesh_y=2, vcs=4, virtual_networks=2, depth=4, age_bits=3),
     NocConfig(mesh_x=3, mesh_y=3, vcs=8, virtual_networks=2, qos=True),
     NocConfig(mesh_x=4, mesh_y=3, vcs=4, topology="torus", torus_scheme="dateline"),
+    NocConfig(mesh_x=3, mesh_y=4, vcs=4, routing="o1turn"),
+    NocConfig(mesh_x=5, mesh_y=4, vcs=8, virtual_networks=2, routing="o1turn", topology="torus", torus_scheme="dateline"),
+    NocConfig(mesh_x=4, mesh_y=4, vcs=4, routing="adaptive"),
+    NocConfig(mesh_x=3, mesh_y=2, vcs=5, routing="adaptive", qos=True),
 ]
 
 
 @pytest.mark.parametrize(("offer", "credit", "reset_at"), [(1.0, 1.0, None), (0.6, 0.5, 101), (0.9, 0.15, None)])
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.mesh_x}x{config.mesh_y}v{config.vcs}n{config.virtual_networks}")
+@pytest.mark.parametrize(
+    "config", CONFIGS, ids=lambda config: f"{config.mesh_x}x{config.mesh_y}v{config.vcs}n{config.virtual_networks}{config.routing}"
+)
 def test_against_the_model(config: NocConfig, offer: float, credit: float, reset_at: int | None) -> None:
     """Every cycle: who goes, on which VC, with which fields; and whoever could go, with a credit, keeps the link busy."""
     dut, seed = Injector(config=config), config.vcs + int(100 * offer)
