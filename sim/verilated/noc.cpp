@@ -1,7 +1,7 @@
 // Traffic engine of a mesh: the clock loop, sources, sinks and the scoreboard run here; Python hands over a job and reads packets back.
 //
 // A cycle: packets are created, what the sources offer is driven, what comes out of the mesh is checked and its credits are driven (all of
-// that depends on registers of the mesh alone); the clock rises; `taken` then tells which offers went.
+// that depends on registers of the mesh alone); the clock has an edge; `taken` then tells which offers went.
 #include "model.h"
 #include "noc_traffic.h"
 
@@ -90,9 +90,7 @@ class Noc {
         // All that leaves a model depends on its registers alone: it is copied before any of them is clocked.
         for (const LinkPins& link : links_) std::memcpy(link.to, link.from, link.bytes);
         for (const auto& model : models_) {
-            model->top->clk = 1;
-            model->eval();
-            model->top->clk = 0;
+            model->top->clk = !model->top->clk;
             model->eval();
         }
     }
