@@ -25,6 +25,7 @@ BENCH = Bench(
         NocConfig(
             name="torus3x3", mesh_x=3, mesh_y=3, vcs=2, depth=3, topology="torus", torus_scheme="dateline", arbitration="round_robin"
         ),
+        NocConfig(name="adaptive2x3", mesh_x=2, mesh_y=3, routing="adaptive", vcs=2, depth=2, arbitration="round_robin"),
         NocConfig(name="networks1x1", mesh_x=1, mesh_y=1, vcs=3, virtual_networks=3, depth=2, arbitration="round_robin"),
     ),
 )

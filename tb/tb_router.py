@@ -28,6 +28,7 @@ BENCH = Bench(
         NocConfig(name="o1turn", mesh_x=4, mesh_y=3, routing="o1turn", vcs=4, depth=2),
         NocConfig(name="torus", mesh_x=3, mesh_y=4, vcs=2, depth=2, arbitration="round_robin", **_RING),
         NocConfig(name="torus_o1turn", mesh_x=5, mesh_y=2, routing="o1turn", vcs=4, depth=3, age_bits=4, **_RING),
+        NocConfig(name="adaptive", mesh_x=3, mesh_y=3, routing="adaptive", vcs=2, depth=3),
         NocConfig(name="qos", mesh_x=3, mesh_y=3, vcs=4, depth=3, arbitration="round_robin", qos=True),
         NocConfig(name="networks", mesh_x=3, mesh_y=3, vcs=6, virtual_networks=3, depth=2, payload_bits=128),
     ),
@@ -55,19 +56,20 @@ def _environment(dut: Any, where: str = "middle", **pace: Any) -> RouterEnvironm
     return RouterEnvironment(dut, _rng(), _place(where, noc_config()), **pace)
 
 
-def _only_turn(env: RouterEnvironment, arrival: Arrival) -> Turn:
-    """How a flit goes on; the first way of several."""
-    return turns(env.config, env.model.at, arrival.port, arrival.vc, arrival.dst)[0]
+def _certain(env: RouterEnvironment) -> list[tuple[Arrival, Turn]]:
+    """The kinds of flits that have one way through this router, and that way: all but those of adaptive VCs with hops to go."""
+    ways = [(arrival, turns(env.config, env.model.at, arrival.port, arrival.vc, arrival.dst)) for arrival in env.arrivals]
+    return [(arrival, found[0]) for arrival, found in ways if len(found) == 1]
 
 
-def _meeting(env: RouterEnvironment, *, vcs: bool) -> list[Arrival]:
-    """Flits from as many queues as possible that want the same output: one VC of it, or (`vcs`) one input and all of its VCs."""
-    groups: dict[Any, dict[Any, Arrival]] = {}
-    for arrival in env.arrivals:
-        turn = _only_turn(env, arrival)
+def _meeting(env: RouterEnvironment, *, vcs: bool) -> tuple[list[Arrival], Turn]:
+    """Flits from as many queues as possible that want the same output, and how the first leaves: one VC of it, or (`vcs`) one input and all VCs."""
+    groups: dict[Any, dict[Any, tuple[Arrival, Turn]]] = {}
+    for arrival, turn in _certain(env):
         key = (arrival.port, turn.out) if vcs else (turn.out, turn.vc)
-        groups.setdefault(key, {}).setdefault(turn.vc if vcs else (arrival.port, arrival.vc), arrival)
-    return list(max(groups.values(), key=len).values())
+        groups.setdefault(key, {}).setdefault(turn.vc if vcs else (arrival.port, arrival.vc), (arrival, turn))
+    found = list(max(groups.values(), key=len).values())
+    return [arrival for arrival, _ in found], found[0][1]
 
 
 @cocotb.test()
@@ -123,12 +125,11 @@ def _streams(env: RouterEnvironment) -> dict[int, Arrival]:
     chosen: dict[int, Arrival] = {}
 
     def place(port: int, tried: set[int]) -> bool:
-        for arrival in env.arrivals:
-            out = _only_turn(env, arrival).out
-            if arrival.port == port and out not in tried:
-                tried.add(out)
-                if out not in chosen or place(chosen[out].port, tried):
-                    chosen[out] = arrival
+        for arrival, turn in _certain(env):
+            if arrival.port == port and turn.out not in tried:
+                tried.add(turn.out)
+                if turn.out not in chosen or place(chosen[turn.out].port, tried):
+                    chosen[turn.out] = arrival
                     return True
         return False
 
@@ -158,9 +159,11 @@ async def order_of_service(dut: Any) -> None:
     """Among packets that wait for one VC the oldest goes first, or the one whose queue was served the longest ago."""
     env = _environment(dut)
     await env.begin()
-    rivals = _meeting(env, vcs=False)
+    rivals, way = _meeting(env, vcs=False)
     assert len(rivals) >= 2
-    config, way = env.config, _only_turn(env, rivals[0])
+    config = env.config
+    # The escape VCs of adaptive routing do not go by age.
+    aged = config.arbitration == "age" and not (config.routing == "adaptive" and way.vc % config.network_vcs == 0)
     await _serve(env, rivals, way, [0] * len(rivals))
     for _ in range(20):
         # Within half the range of stamps from a start anywhere: some of them wrap.
@@ -170,7 +173,7 @@ async def order_of_service(dut: Any) -> None:
         mark = await _serve(env, here, way, [base + age for age in ages])
         served = [queue for _, queue, _ in env.log[mark:]]
         waiting = [(rival.port, rival.vc) for rival in here]
-        if config.arbitration == "age":
+        if aged:
             expected = [queue for _, queue in sorted(zip(ages, waiting, strict=True))]
         else:
             last = {queue: cycle for cycle, queue, _ in env.log[:mark]}
@@ -200,7 +203,8 @@ async def shares_of_queues(dut: Any) -> None:
     """Queues that all want one VC get equal shares of it: none starves."""
     env = _environment(dut)
     await env.begin()
-    rivals, length, count = _meeting(env, vcs=False), 3, 60
+    rivals, _ = _meeting(env, vcs=False)
+    length, count = 3, 60
     for index in range(count):
         for rival in rivals:
             # Stamps as sources make them that create packets at one rate.
@@ -220,8 +224,7 @@ async def shares_of_vcs(dut: Any) -> None:
     """VCs that all want one output share it flit by flit: evenly, or by the weights of their classes of service."""
     env = _environment(dut)
     await env.begin()
-    rivals = _meeting(env, vcs=True)
-    way = _only_turn(env, rivals[0])
+    rivals, way = _meeting(env, vcs=True)
     weights = QOS_WEIGHTS if env.config.qos else (1,) * len(rivals)
     rounds = 8
     for rival in rivals:

@@ -144,6 +144,8 @@ class RouterEnvironment:
             turn = offers[out][queue]
             assert (vc, flit.route) == (turn.vc, turn.route), f"{NAMES[out]} must send {turn}, not VC {vc} with route {flit.route} {when}"
             model.leave(queue, turn)
+            for others in offers.values():  # adaptive: the same head may not leave twice
+                others.pop(queue, None)
             self.boards[queue].observe((flit.payload, flit.tail, flit.dst, flit.stamp))
             left[queue[0]] |= 1 << queue[1]
             self.log.append((self.cycle, queue, turn))
