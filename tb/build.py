@@ -53,7 +53,9 @@ class Build:
     waves: bool
 
 
-def build(component: Any, *, name: str, waves: bool = False, coverage: bool = False, timeout: float = 600.0) -> Build:
+def build(
+    component: Any, *, name: str, waves: bool = False, coverage: bool = False, timeout: float = 600.0, extra_flags: tuple[str, ...] = ()
+) -> Build:
     """Emits `component` as Verilog module `name` and builds it, or finds the same build made earlier.
 
     Parameters
@@ -65,6 +67,8 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
         Build with VCD tracing, with line and toggle coverage: both are slower.
     timeout : float
         Seconds after which the build is given up.
+    extra_flags : tuple of str
+        Flags of Verilator besides those of every build.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def build(component: Any, *, name: str, waves: bool = False, coverage: bool = Fa
     # No initial values: registers start at random like memories, so a reset that forgets one shows.
     verilog = emit(component, name=name, initial_values=False)
     settings = WAIVERS.read_text() + "".join(f'public_flat_rw -module "{name}" -var "{port}"\n' for port in sorted(pins_of(verilog, name)))
-    flags = (*FLAGS, *(COVERAGE_FLAGS if coverage else ()))
+    flags = (*FLAGS, *extra_flags, *(COVERAGE_FLAGS if coverage else ()))
     identity = {
         "verilog": verilog,
         "settings": settings,

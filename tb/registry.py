@@ -56,6 +56,8 @@ class Bench:
         For the waveform viewer: pattern of signal names -> Enum class (or dict) that names the values, besides `tb.waveview.DECODE`.
     timeout : float
         Seconds of wall clock after which a run is killed and fails.
+    flags : tuple of str
+        More flags of Verilator: `--inline-mult 1` compiles a module that stands in the device many times once, which is much quicker.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class Bench:
     ports: dict[str, str] = field(default_factory=dict)
     decode: dict[str, Any] = field(default_factory=dict)
     timeout: float = 600.0
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

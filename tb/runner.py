@@ -77,6 +77,7 @@ def run_tb(
     env: Mapping[str, str] | None = None,
     only: str | None = None,
     timeout: float = 300.0,
+    flags: tuple[str, ...] = (),
 ) -> Result:
     """Builds `top(config)`, runs the tests of a module on it and checks that all of them ran, passed and compared something.
 
@@ -102,6 +103,8 @@ def run_tb(
         Regular expression: only the tests in whose name (`module.test`) it is found run.
     timeout : float
         Seconds of wall clock the simulation may take.
+    flags : tuple of str
+        More flags of Verilator.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def run_tb(
     print(f"{name} [{config.name}] {expected} test(s), seed {seed}; replay: {replay}", flush=True)
 
     begin = time.monotonic()
-    built = build(top(config), name=name, waves=waves, coverage=coverage)
+    built = build(top(config), name=name, waves=waves, coverage=coverage, extra_flags=flags)
     build_seconds = time.monotonic() - begin if built.fresh else 0.0
 
     folder = BUILD / "runs" / f"{name}-{config.name}{'-waves' if waves else ''}{'-coverage' if coverage else ''}"
@@ -171,7 +174,9 @@ def run_tb(
 
 def run_bench(bench: Bench, config: Config, **options: Any) -> Result:
     """`run_tb` of a registered testbench in one of its configurations."""
-    return run_tb(bench.name, top=bench.top, config=config, module=bench.module, **({"timeout": bench.timeout} | options))
+    return run_tb(
+        bench.name, top=bench.top, config=config, module=bench.module, **({"timeout": bench.timeout, "flags": bench.flags} | options)
+    )
 
 
 def count_tests(module: str, *, only: str | None = None) -> int:

@@ -28,6 +28,7 @@ BENCH = Bench(
         NocConfig(name="adaptive2x3", mesh_x=2, mesh_y=3, routing="adaptive", vcs=2, depth=2, arbitration="round_robin"),
         NocConfig(name="networks1x1", mesh_x=1, mesh_y=1, vcs=3, virtual_networks=3, depth=2, arbitration="round_robin"),
     ),
+    flags=("--inline-mult", "1"),
 )
 
 PATTERNS = ("uniform", "transpose", "bit_complement", "tornado", "hot_spot", "all_to_one")
