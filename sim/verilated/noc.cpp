@@ -150,8 +150,12 @@ class Noc {
     }
     void advance(size_t source) {
         Sources::Queue& queue = sources_.queues[source];
-        Packet& packet = packets[queue.front()];
         quiet_ = 0;
+        if (queue.empty()) {  // taken, but never offered
+            ++counts.corrupted;
+            return;
+        }
+        Packet& packet = packets[queue.front()];
         if (queue.flit == 0) {
             packet.injected = cycle_;
             committed_ += packet.length;
