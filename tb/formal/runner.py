@@ -66,7 +66,8 @@ class Proof:
     cover_depth : int
         Cycles within which every cover must be reached; `depth` + 10 by default.
     engine : str
-        sby engine: "smtbmc z3", or "abc pdr", which finds the invariants that make the induction close by itself. Covers go to z3.
+        sby engine: "smtbmc z3", or "abc pdr", which finds the invariants that make the induction close by itself;
+        "abc bmc3" for bmc. Covers go to z3.
     timeout : float
         Seconds for each of the two runs.
 
