@@ -45,11 +45,20 @@ class AdaptiveChoice(wiring.Component):
     room : In(room_layout)
     selected : Out(len(hops))
         One-hot while `valid`, else 0.
+
+    Raises
+    ------
+    TypeError
+        if `config` is not a NocConfig.
+    ValueError
+        if its routing is not adaptive.
     """
 
     def __init__(self, *, config: NocConfig, hops: tuple[Hop, ...]) -> None:
         if not isinstance(config, NocConfig):
             raise TypeError(f"config must be a NocConfig, not {config!r}")
+        if config.routing != "adaptive":
+            raise ValueError(f"config.routing must be 'adaptive', not {config.routing!r}: the routes of other functions leave no choice")
         self._config, self._hops = config, hops
         super().__init__(
             {
