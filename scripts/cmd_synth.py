@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from .console import console, fail, print_json, working
 from .files import written_whole
@@ -14,7 +14,7 @@ from .synth import SEEDS, UNITS, known, measure, tools, unit
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "noc_area.md"
 
-#: Five-port routers with 64-bit flits measured the same way: name, UltraScale+ LUT and FF, LUT that are memory, ECP5 cells and FF, MHz.
+#: Five-port routers with 64-bit flits, measured with the same tools: name, UltraScale+ LUT and FF, LUT that are memory, ECP5 cells and FF, MHz.
 PEERS = (
     ("basejump `bsg_mesh_router_buffered`, FIFO 2", 807, 240, 37, "2,882", 37, 143.5),
     ("FlooNoC `floo_router` 2/2", 1765, 0, 1536, "2,429", 1536, 103.5),
@@ -51,11 +51,11 @@ def page(results: list[dict[str, Any]]) -> str:
     for name, logic, memory, ffs, cells, ecp5_ffs, mhz in PEERS:
         lines.append(f"| *{name}* | {logic:,} + {memory:,} = {logic + memory:,} | {ffs:,} | {cells} / {ecp5_ffs:,} | {mhz} | |")
     versions = ", ".join(f"{name} {number}" for name, number in tools().items())
-    return "\n".join([*lines, "", f"Tools: {versions}. The peers, in italics, were measured with Yosys 0.70.", ""])
+    return "\n".join([*lines, "", f"Tools: {versions}. The peers, in italics, were measured with Yosys 0.70; what stood at their ports is not recorded.", ""])
 
 
 def _show(results: list[dict[str, Any]]) -> None:
-    table = Table("unit", "LUT", "of them RAM", "FF", "ECP5 cells", "FF", "MHz best", "median", "worst", "targets")
+    table = Table(Column("unit", no_wrap=True), "LUT", "of them RAM", "FF", "ECP5 cells", "FF", "MHz best", "median", "worst", "targets")
     for result in results:
         xcup, ecp5 = result["xcup"], result["ecp5"]
         figures = (
