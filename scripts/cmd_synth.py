@@ -51,7 +51,14 @@ def page(results: list[dict[str, Any]]) -> str:
     for name, logic, memory, ffs, cells, ecp5_ffs, mhz in PEERS:
         lines.append(f"| *{name}* | {logic:,} + {memory:,} = {logic + memory:,} | {ffs:,} | {cells} / {ecp5_ffs:,} | {mhz} | |")
     versions = ", ".join(f"{name} {number}" for name, number in tools().items())
-    return "\n".join([*lines, "", f"Tools: {versions}. The peers, in italics, were measured with Yosys 0.70; what stood at their ports is not recorded.", ""])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Tools: {versions}. The peers, in italics, were measured with Yosys 0.70; what stood at their ports is not recorded.",
+            "",
+        ]
+    )
 
 
 def _show(results: list[dict[str, Any]]) -> None:
