@@ -23,6 +23,9 @@ SWEEP = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.8, 
 #: How finely the load at saturation is found, in flits per node and cycle.
 GRAIN = 0.004
 
+#: Patterns that need longer until accepted flits settle: while queues for one node build up, the other flits still pass freely.
+SETTLING = {"hot_spot": {"warmup": 10_000, "cycles": 10_000}}
+
 #: `sim.verilated.noc.run_traffic`, or what a test puts in its place: takes the arguments of a TrafficRun.
 Traffic = Callable[..., Any]
 
@@ -50,7 +53,8 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Saturation:
-    """What the runs of one configuration and pattern say. `ideal` is that of `routing` (adaptive: the best routing)."""
+    """What the runs of one configuration and pattern say. `ideal` is that of `routing` (adaptive: the best routing); `held` is what is
+    accepted at load 1.0 over the peak."""
 
     config: str
     pattern: str
@@ -58,6 +62,7 @@ class Saturation:
     saturation: float
     full_load: Point
     peak: float
+    held: float
     ideal: float
 
 
@@ -136,10 +141,16 @@ class Bench:
             for rate in SWEEP:
                 self.point(config, pattern, rate)
         full = self.point(config, pattern, 1.0)
-        peak = max(point.accepted for point in self.points if (point.config, point.pattern) == (config.name, pattern))
+        ours = [point for point in self.points if (point.config, point.pattern) == (config.name, pattern)]
+        peak = max(ours, key=lambda point: point.accepted)
+        held = full.accepted / peak.accepted
+        if pattern in SETTLING:
+            settled = [self.run(config, pattern=pattern, rate=rate, **SETTLING[pattern]).accepted for rate in (1.0, peak.offered)]
+            held = settled[0] / max(settled)
         return Saturation(
-            config=config.name, pattern=pattern, zero_load=zero, saturation=round(saturated, 6), full_load=full, peak=peak, ideal=ideal
-        )
+            config=config.name, pattern=pattern, zero_load=zero, saturation=round(saturated, 6), full_load=full, peak=peak.accepted, held=held,
+            ideal=ideal,
+        )  # fmt: skip
 
     def zero_load(self, config: NocConfig) -> tuple[float, int]:
         """(mean cycles from injection to ejection over all pairs of different nodes, packets that took other than hops + 1).

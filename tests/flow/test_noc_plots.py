@@ -55,7 +55,9 @@ def test_saturation_is_found_to_the_grain(pattern):
     exact = 2 / 3 * 0.97 * ideal_throughput(traffic_matrix(pattern, 8, 8), 8, 8, "xy")
     assert exact - 0.004 < found.saturation <= exact + 1e-9
     assert found.peak == pytest.approx(0.97 * found.ideal) and found.full_load.offered == 1.0
-    assert len(queue.runs) == len(set(queue.runs)) < 16, "a load is measured once"
+    assert found.held == pytest.approx(1)
+    again = 2 if pattern == "hot_spot" else 0  # full load and peak once more, in a longer window
+    assert len(queue.runs) - again == len(set(queue.runs)) < 16, "a load is measured once"
 
 
 def test_saturation_above_the_ideal_is_believed():
