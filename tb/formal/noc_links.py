@@ -147,6 +147,8 @@ class LinkSpec(wiring.Component):
         m.d.comb += [
             Assert(self._sender.credits[vc] + flits + level + credits == depth),
             Assert(self._sender.credits[vc] <= depth),
+            # What is on the way is in a register of the link: nothing stays there.
+            Assert((flits <= self._config.link_stages) & (credits <= self._config.link_stages)),
             Assert(~go | (self._sender.credits[vc] != 0)),
             Assert(~come | (level != depth)),
             Assert(receiver.valid[vc] == (level != 0)),

@@ -65,7 +65,7 @@ class ProgressSpec(wiring.Component):
                 parts = opened(output)
                 for vc in output.sources:
                     counter = getattr(parts, f"credits{vc}")
-                    m.d.comb += Assert(counter.available == (counter.count != 0))
+                    m.d.comb += [Assert(counter.available == (counter.count != 0)), Assert(counter.count <= config.depth)]
                 for arbiter in output.arbiters.values():
                     inputs = len(arbiter.requests)
                     m.d.comb += [Assert(one_hot(arbiter.owner)), Assert(arbiter.owner.any() == arbiter.locked)]
@@ -209,9 +209,7 @@ PROOFS = (
         name="noc_meshes.progress",
         doc="mesh of 2 x 2: nothing lost, all arrive where they are addressed, and whenever flits are inside and sinks have room one moves",
         spec=partial(ProgressSpec, config=narrow(_MESH)),
-        mode="bmc",
-        depth=14,
-        engine="abc bmc3",
+        engine="abc pdr",
         cover_depth=8,
     ),
 )

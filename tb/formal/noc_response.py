@@ -136,7 +136,9 @@ PROOFS = (
             engine="abc pdr",
             cover_depth=8,
         )
+        # Two VCs hold too, but take minutes.
         for name, config in CONFIGS.items()
+        if name == "v1"
     ),
     *(
         Proof(
