@@ -25,6 +25,8 @@ _ARBITER = "test tests/unit/test_noc_arbiter.py"
 _OUTPUT = "test tests/unit/test_vc_arbiter.py"
 _ROUTER = "test tests/unit/test_router.py"
 _INJECTOR = "test tests/unit/test_injector.py"
+_GOLDEN = "test tests/golden/test_router.py"
+_CHOICE = "test tests/unit/test_adaptive_choice.py"
 _TRAFFIC = "sim router lean random_traffic"
 
 FAULTS: tuple[Fault, ...] = (
@@ -63,7 +65,7 @@ FAULTS: tuple[Fault, ...] = (
     _fault("inverted_up", "flits are sent while the link is down and only then", "output_port",
            "ready[position].eq(arbiter.some & counter.available & self.o.up)", "ready[position].eq(arbiter.some & counter.available & ~self.o.up)", _ROUTER),
     _fault("credit_of_any_vc", "a credit counts for every VC", "output_port",
-           "counter.returned.eq(self.o.credit[vc])", "counter.returned.eq(self.o.credit.any())", _ROUTER),
+           "counter.returned.eq(self.o.credit[vc])", "counter.returned.eq(self.o.credit.any())", _OUTPUT),
     _fault("swapped_vc", "flits are sent under the number of another VC", "output_port",
            "Const(vc, config.vc_bits) for vc in", "Const(vc ^ 1, config.vc_bits) for vc in", _ROUTER),
     # Ways
@@ -75,6 +77,10 @@ FAULTS: tuple[Fault, ...] = (
            "place.east.eq(around(self.x, 1, config.mesh_x))", "place.east.eq(self.x)", _ROUTER),
     _fault("payload_bit_stuck", "bit 17 of every payload arrives as 0", "input_port",
            "self.flits[vc].eq(queue.head),\n", "self.flits[vc].eq(queue.head),\n                self.flits[vc].payload[17].eq(0),\n", _TRAFFIC),
+    _fault("dateline_bit_not_set", "packets that cross a dateline keep their VC", "routing/base",
+           "Hop(out, after, When.DATELINE)", "Hop(out, before, When.DATELINE)", _GOLDEN),
+    _fault("escape_not_atomic", "a packet enters an adaptive VC behind the tail of another", "adaptive_choice",
+           "((count == depth) | (self.head.tail & (count != 0)))", "(count != 0)", _CHOICE),
     # Injectors
     _fault("tail_dropped", "the last flit of a longer packet is not marked", "injector",
            "flit.tail.eq(i.payload.tail)", "flit.tail.eq(i.payload.tail & ~inside)", _INJECTOR),

@@ -82,7 +82,7 @@ def command(check: str) -> list[str]:
     """The command of a check: `test <pytest arguments>`, `sim <testbench> <config> <tests>` or `proof <name>`."""
     kind, *words = check.split()
     if kind == "test":
-        return [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *words]
+        return [sys.executable, "-m", "pytest", "-q", "-x", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist", *words]
     if kind == "sim" and len(words) == 3:
         return [sys.executable, "-m", "tb", words[0], "--config", words[1], "--only", words[2], "--seed", "1"]
     if kind == "proof" and len(words) == 1:
@@ -116,7 +116,7 @@ def judge(check: str, status: int, output: str) -> bool:
 
 def reason(output: str) -> str:
     """The line in which a check says what is wrong."""
-    found = re.findall(r"^\W*(?:E\s+)?((?:AssertionError|tb\.\w+\.\w+|hw\.\w+\.\w+|ValueError|assert\b).*)$", output, re.M)
+    found = re.findall(r"^E\s+(.*)$", output, re.M) or re.findall(r"^\W*((?:AssertionError|ValueError|tb\.).*)$", output, re.M)
     return " ".join(found[0].split())[:160] if found else ""
 
 
