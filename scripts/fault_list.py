@@ -57,7 +57,7 @@ FAULTS: tuple[Fault, ...] = (
     _fault("lock_not_taken", "other packets may come between the flits of one", "vc_arbiter",
            "may.eq(self.win | ends.replicate(self._inputs))", "may.eq(self.win | ~self.win)", _OUTPUT),
     _fault("lock_without_reset", "a VC taken before a reset stays taken", "vc_arbiter",
-           "may = Signal(self._inputs, ", "may = Signal(self._inputs, reset_less=True, ", "sim router lean reset_in_traffic"),
+           "self.may = Signal(inputs, ", "self.may = Signal(inputs, reset_less=True, ", "sim router lean reset_in_traffic"),
     # Output ports
     _fault("valid_glitch", "the link is valid for a cycle after each burst", "output_port",
            "self.o.hop.valid.eq(ready.any()),", "self.o.hop.valid.eq(ready.any() | burst),", _OUTPUT,
