@@ -1,4 +1,4 @@
-"""A whole mesh of 2 x 2 routers: packets go where they are addressed, none is lost, and none ever waits for ever."""
+"""A whole mesh of 2 x 2 routers: packets arrive where they are addressed, and never do all stand still."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ _MESH = NocConfig(mesh_x=2, mesh_y=2, vcs=1, depth=2, arbitration="round_robin")
 PROOFS = (
     Proof(
         name="noc_meshes.progress",
-        doc="mesh of 2 x 2: nothing lost, all arrive where they are addressed, and whenever flits are inside and sinks have room one moves",
+        doc="mesh of 2 x 2: flits arrive where addressed; with whole packets inside and room at the sinks, one moves in every cycle",
         spec=partial(ProgressSpec, config=narrow(_MESH)),
         engine="abc pdr",
         cover_depth=8,
