@@ -13,8 +13,11 @@ from hw.common.noc import NocConfig
 from hw.noc.link import hop_layout
 from sim.golden.router import Flit
 
-#: Flit number and packet number in the low bits of every payload: who sees a flit knows which it is. The rest is random.
+#: Flit number and packet number in the low 32 bits of every payload: who sees a flit knows which it is. The rest is random.
 INDEX_BITS, PACKET_BITS = 8, 24
+#: They are multiplied by an odd number, so that each of those bits takes both values within a few packets.
+_SCRAMBLE = 0x9E3779B1
+_LOW = 1 << (INDEX_BITS + PACKET_BITS)
 
 
 def noc_config() -> NocConfig:
@@ -73,10 +76,10 @@ class Numbering:
         if packet >> PACKET_BITS or index >> INDEX_BITS:
             raise ValueError(f"packet and index must fit in {PACKET_BITS} and {INDEX_BITS} bits, not {packet} and {index}")
         bits = int.from_bytes(self.rng.bytes(self.config.payload_bits // 8), "little")
-        low = INDEX_BITS + PACKET_BITS
-        return bits >> low << low | packet << INDEX_BITS | index
+        return bits // _LOW * _LOW + (index << PACKET_BITS | packet) * _SCRAMBLE % _LOW
 
 
 def numbered(payload: int) -> tuple[int, int]:
     """(packet, index) of a payload."""
-    return payload >> INDEX_BITS & ((1 << PACKET_BITS) - 1), payload & ((1 << INDEX_BITS) - 1)
+    low = payload * pow(_SCRAMBLE, -1, _LOW) % _LOW
+    return low & ((1 << PACKET_BITS) - 1), low >> PACKET_BITS
