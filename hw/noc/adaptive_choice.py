@@ -28,13 +28,16 @@ class AdaptiveChoice(wiring.Component):
     """Chooses, for the head of an adaptive VC, one of `hops`: where there is most room.
 
     A port is open if its VC is not locked and either empty at the receiver, or the packet is one flit and there is a credit: an adaptive VC
-    is allocated atomically, see `hw.noc.routing.adaptive`. Of two open ports the one with more credits is asked for, along x at equal
-    credits; of none, the XY port on the escape VC. The choice is made anew each cycle until the head has left; the flits behind it follow
-    it. Combinational from `head` and `room`. Reset: no packet under way.
+    is allocated atomically, see `hw.noc.routing.adaptive`. Of two open ports the one with more credits is asked for; at equal credits
+    straight on, because turns crowd the middle of a mesh, and along x for a packet that enters; of none, the XY port on the escape VC. The
+    choice is made anew each cycle until the head has left; the flits behind it follow it. Combinational from `head` and `room`. Reset: no
+    packet under way.
 
     Parameters
     ----------
     config : NocConfig
+    port : Port
+        The input port of the queue.
     hops : tuple of Hop
         The ways out of the queue.
 
@@ -54,12 +57,12 @@ class AdaptiveChoice(wiring.Component):
         if its routing is not adaptive.
     """
 
-    def __init__(self, *, config: NocConfig, hops: tuple[Hop, ...]) -> None:
+    def __init__(self, *, config: NocConfig, port: Port, hops: tuple[Hop, ...]) -> None:
         if not isinstance(config, NocConfig):
             raise TypeError(f"config must be a NocConfig, not {config!r}")
         if config.routing != "adaptive":
             raise ValueError(f"config.routing must be 'adaptive', not {config.routing!r}: the routes of other functions leave no choice")
-        self._config, self._hops = config, hops
+        self._config, self._port, self._hops = config, port, hops
         super().__init__(
             {
                 "valid": In(1),
@@ -77,7 +80,8 @@ class AdaptiveChoice(wiring.Component):
         open_x, credits_x = self._room(x=True)
         open_y, credits_y = self._room(x=False)
         take_x, take_y = Signal(), Signal()
-        m.d.comb += [take_x.eq(open_x & (~open_y | (credits_x >= credits_y))), take_y.eq(open_y & ~take_x)]
+        roomier = credits_x > credits_y if self._port in (Port.NORTH, Port.SOUTH) else credits_x >= credits_y
+        m.d.comb += [take_x.eq(open_x & (~open_y | roomier)), take_y.eq(open_y & ~take_x)]
         wants_x = route[Port.EAST] | route[Port.WEST]
         bits: list[Value] = []
         for hop in self._hops:

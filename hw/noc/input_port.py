@@ -106,7 +106,7 @@ class InputPort(wiring.Component):
         """A bit for each hop of `vc`: the one the head is to take."""
         hops = self._connections.hops[self._port, vc]
         if self._connections.routing.chooses(vc):
-            m.submodules[f"choice{vc}"] = choice = AdaptiveChoice(config=self._config, hops=hops)
+            m.submodules[f"choice{vc}"] = choice = AdaptiveChoice(config=self._config, port=self._port, hops=hops)
             m.d.comb += [choice.valid.eq(queue.valid), choice.leave.eq(queue.leave), choice.head.eq(queue.head), choice.room.eq(self.room)]
             return list(choice.selected)
         bits: list[Value] = []

@@ -28,7 +28,7 @@ def simulate(dut: Any, testbench: Any) -> None:
     sim.run()
 
 
-def expected(config: NocConfig, vc: int, ports: list[Port], tail: bool, credits: list[list[int]], locked: list[int]) -> Hop:
+def expected(config: NocConfig, port_in: Port, vc: int, ports: list[Port], tail: bool, credits: list[list[int]], locked: list[int]) -> Hop:
     """What the head of a packet asks for; `ports` are those of its route."""
     if ports == [L]:
         return Hop(L, vc)
@@ -38,8 +38,9 @@ def expected(config: NocConfig, vc: int, ports: list[Port], tail: bool, credits:
         if not locked[port] >> vc & 1 and (count == config.depth or (tail and count)):
             room[port] = count
     if room:
-        # At equal room along x, which is what XY would do.
-        return Hop(max(room, key=lambda port: (room[port], port.is_x)), vc)
+        # At equal room straight on; a packet that enters, along x.
+        along_x = port_in not in (N, S)
+        return Hop(max(room, key=lambda port: (room[port], port.is_x == along_x)), vc)
     escape = next((port for port in ports if port.is_x), ports[0])
     return Hop(escape, 0, When.ESCAPE)
 
@@ -49,7 +50,7 @@ def test_choice_is_the_model(vcs: int, vc: int, depth: int, port: Port) -> None:
     """Packets of one and of more flits, any room, any lock, gaps between flits, resets inside packets."""
     config = NocConfig(mesh_x=3, mesh_y=3, routing="adaptive", vcs=vcs, depth=depth, arbitration="round_robin")
     hops, seed = Connections(config).hops[port, vc], 41
-    choice, reset = AdaptiveChoice(config=config, hops=hops), Signal()
+    choice, reset = AdaptiveChoice(config=config, port=port, hops=hops), Signal()
     dut = ResetInserter(reset)(choice)
     routes = [[L]] + [[out] for out in LINKS if out is not port] + [[y, x] for y in (N, S) for x in (E, W) if port not in (y, x)]
 
@@ -71,7 +72,7 @@ def test_choice_is_the_model(vcs: int, vc: int, depth: int, port: Port) -> None:
             ctx.set(choice.room, {"credits": credits, "locked": locked})
             leave = valid and rng.random() < 0.6
             ctx.set(choice.leave, leave)
-            wanted = kept or expected(config, vc, ports, tail, credits, locked)
+            wanted = kept or expected(config, port, vc, ports, tail, credits, locked)
             selected = ctx.get(choice.selected)
             assert selected == (1 << hops.index(wanted) if valid else 0), where
             clears = rng.random() < 0.02
@@ -176,6 +177,6 @@ def test_router_becomes_verilog(vcs: int) -> None:
 
 def test_bad_arguments_are_refused() -> None:
     with pytest.raises(TypeError, match="config must be a NocConfig, not 'fast'"):
-        AdaptiveChoice(config="fast", hops=())
+        AdaptiveChoice(config="fast", port=W, hops=())
     with pytest.raises(ValueError, match=r"config.routing must be 'adaptive', not 'xy': the routes of other functions leave no choice"):
-        AdaptiveChoice(config=NocConfig(), hops=())
+        AdaptiveChoice(config=NocConfig(), port=W, hops=())
