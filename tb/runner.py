@@ -174,9 +174,8 @@ def run_tb(
 
 def run_bench(bench: Bench, config: Config, **options: Any) -> Result:
     """`run_tb` of a registered testbench in one of its configurations."""
-    return run_tb(
-        bench.name, top=bench.top, config=config, module=bench.module, **({"timeout": bench.timeout, "flags": bench.flags} | options)
-    )
+    chosen: dict[str, Any] = {"timeout": bench.timeout, "flags": bench.flags} | options
+    return run_tb(bench.name, top=bench.top, config=config, module=bench.module, **chosen)
 
 
 def count_tests(module: str, *, only: str | None = None) -> int:
