@@ -13,6 +13,7 @@ from .injector import Injector
 from .link import LinkRegisters, hop_layout
 from .mesh import Mesh
 from .router import Router
+from .watchdog import queue_layout, wait_layout
 
 Ports = dict[str, tuple[Signal, PortDirection]]
 
@@ -23,6 +24,22 @@ LINKS = tuple(port for port in Port if port is not Port.LOCAL)
 def _check(config: NocConfig) -> None:
     if not isinstance(config, NocConfig):
         raise TypeError(f"config must be a NocConfig, not {config!r}")
+
+
+def _watch_ports(ports: Ports, config: NocConfig) -> None:
+    """`watch_select` (32, in) and `watch_probe` (32, out), where there is a watchdog: what the head of a queue waits for (`WatchSignature`)."""
+    if config.watchdog_limit:
+        for name, direction in (("watch_select", PortDirection.Input), ("watch_probe", PortDirection.Output)):
+            ports[name] = (Signal(32, name=name), direction)
+
+
+def _connect_watch(m: Module, ports: Ports, config: NocConfig, watched: Any) -> None:
+    if config.watchdog_limit:
+        select, probe = ports["watch_select"][0], ports["watch_probe"][0]
+        m.d.comb += [
+            watched.watch.select.as_value().eq(select[: queue_layout().size]),
+            probe[: wait_layout().size].eq(watched.watch.probe.as_value()),
+        ]
 
 
 class _Node:
@@ -106,11 +123,13 @@ class TrafficTop(wiring.Component):
         super().__init__({})
         self.ports: Ports = {}
         self._nodes = [_Node(self.ports, config, node) for node in range(config.nodes)]
+        _watch_ports(self.ports, config)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self._config
         m.submodules.mesh = mesh = Mesh(config=config)
+        _connect_watch(m, self.ports, config, mesh)
         for number, node in enumerate(self._nodes):
             m.submodules[f"injector_{number}"] = injector = Injector(config=config)
             node.connect(m, injector=injector, x=number % config.mesh_x, y=number // config.mesh_x, ejection=mesh.o[number])
@@ -157,6 +176,7 @@ class TrafficTile(wiring.Component):
             ):  # fmt: skip
                 self.ports[name] = (Signal(bits, name=name), direction)
         self.ports["place"] = (Signal(16, name="place"), PortDirection.Input)
+        _watch_ports(self.ports, config)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -166,6 +186,7 @@ class TrafficTile(wiring.Component):
         m.submodules.router = router = Router(config=config)
         m.submodules.injector = injector = Injector(config=config)
         m.d.comb += [router.x.eq(x), router.y.eq(y), router.dateline.eq(ports["place"][8:12])]
+        _connect_watch(m, self.ports, config, router)
         self._node.connect(m, injector=injector, x=x, y=y, ejection=router.o[Port.LOCAL])
         wiring.connect(m, injector.o, router.i[Port.LOCAL])
         for port in LINKS:

@@ -18,6 +18,12 @@ struct NodePins {
     SData* credit;
 };
 
+struct WatchPins {
+    Model* model;
+    IData* select;
+    const IData* probe;
+};
+
 // What a link carries from one model to another.
 struct LinkPins {
     const void* from;
@@ -26,7 +32,7 @@ struct LinkPins {
 };
 using Models = std::vector<std::unique_ptr<Model>>;
 
-// Made for each mesh by noc_build.py: MODELS, source_pins, node_pins, link_pins of `Models`, and place, which ties off the coordinates.
+// Made for each mesh by noc_build.py: MODELS, source_pins, node_pins, watch_pins, link_pins of `Models`, and place, which ties off the coordinates.
 #include "noc_pins.h"
 
 enum Phase : uint32_t { LOAD = 0, TAIL = 1, DRAIN = 2, DONE = 3 };
@@ -40,6 +46,7 @@ class Noc {
         for (int i = 0; i < MODELS; ++i) models_.push_back(std::make_unique<Model>(0, nullptr, 0, 1));
         source_pins_ = source_pins(models_);
         pins_ = node_pins(models_);
+        watch_ = watch_pins(models_);
         links_ = link_pins(models_);
         place(models_);
     }
@@ -59,6 +66,7 @@ class Noc {
         cycle_ = 0;
         phase_ = LOAD;
         swapped_ = false;
+        deaf_ = ~0u;
         reset();
     }
     // At most `limit` cycles; whether the job is done.
@@ -79,6 +87,15 @@ class Noc {
         Ending& ending = models_.front()->ending;  // `enter` has made it that of all of them
         if (ending.finished && ending.message.empty()) ending.message = "the model called $finish";
         return ending.message.c_str();
+    }
+
+    // What the watchdog of `node` says of a queue; nothing where there is none.
+    uint32_t probe(uint32_t node, uint32_t select) {
+        if (node >= watch_.size()) return 0;
+        models_.front()->enter();
+        *watch_[node].select = select;
+        watch_[node].model->eval();  // the clock has no edge: it is looked at only
+        return *watch_[node].probe;
     }
 
     Counts counts{};
@@ -205,6 +222,7 @@ class Noc {
             return;
         }
         if (now && job_.fault == DROP) return;
+        if (now && job_.fault == HOLD) deaf_ = out.node;
         if (now && job_.fault == FLIP) out.payload[job_.words - 1] ^= 1ull << 63;
         if (now && job_.fault == MOVE) out.node = (out.node + 1) % job_.nodes;
         if (now && job_.fault == UNTAIL) out.tail = !out.tail;
@@ -214,7 +232,7 @@ class Noc {
     void give_credits() {
         for (uint32_t node = 0; node < job_.nodes; ++node) {
             SData credit = 0;
-            if (holding_[node]) {
+            if (holding_[node] && node != deaf_) {
                 for (uint32_t vc = 0; vc < job_.vcs; ++vc) {
                     uint32_t& held = held_[size_t(node) * job_.vcs + vc];
                     if (!held || (job_.stall > 0 && stalls_.chance(job_.stall))) continue;
@@ -259,6 +277,7 @@ class Noc {
     Models models_;
     std::vector<SourcePins> source_pins_;
     std::vector<NodePins> pins_;
+    std::vector<WatchPins> watch_;
     std::vector<LinkPins> links_;
     Job job_{};
     Sources sources_;
@@ -269,6 +288,7 @@ class Noc {
     Phase phase_ = DONE;
     Ejected kept_{};
     bool swapped_ = false;
+    uint32_t deaf_ = ~0u;  // a node that gives no credits
 };
 
 }  // namespace meshium
@@ -282,4 +302,5 @@ MESHIUM_API int noc_run(Noc* noc, uint64_t cycles) { return noc->run(cycles); }
 MESHIUM_API void noc_counts(Noc* noc, meshium::Counts* out) { *out = noc->counts; }
 MESHIUM_API const meshium::Packet* noc_packets(Noc* noc) { return noc->packets.data(); }
 MESHIUM_API const uint64_t* noc_source_flits(Noc* noc) { return noc->scoreboard.source_flits.data(); }
+MESHIUM_API uint32_t noc_probe(Noc* noc, uint32_t node, uint32_t select) { return noc->probe(node, select); }
 MESHIUM_API const char* noc_error(Noc* noc) { return noc->error(); }

@@ -20,6 +20,7 @@ import numpy as np
 
 from hw.common.noc import PACKET_FLITS, QOS_WEIGHTS, NocConfig
 from sim.golden.traffic import alias_tables, traffic_matrix
+from sim.golden.waits import explain, read_heads
 
 from .noc_build import Job, noc_simulation
 
@@ -34,8 +35,8 @@ PACKET_DTYPE = np.dtype(
 NEVER = 0xFFFFFFFF
 #: How long the load stays on for packets of the window that are still under way, in windows.
 TAIL_LIMIT = 1
-#: Ways to spoil one ejected flit, to see the scoreboard notice.
-FAULTS = ("none", "flip", "drop", "repeat", "move", "swap", "untail")
+#: Ways to spoil one ejected flit, to see the scoreboard notice; `hold`: from it on, its node gives no credits.
+FAULTS = ("none", "flip", "drop", "repeat", "move", "swap", "untail", "hold")
 #: Cycles between two returns to Python, so that Ctrl-C and progress work.
 _CHUNK = 2048
 
@@ -155,7 +156,7 @@ class TrafficResult:
     per_flow, per_flow_offered
         [source, destination]: packets of the window that arrived, that were generated.
     waiting
-        If the mesh came to a stop: packets that are stuck in it.
+        If the mesh came to a stop: packets that are stuck in it, and who waits for whom, if `watchdog_limit` is not 0.
     packets
         `PACKET_DTYPE`: every packet of the run.
     simulated, sim_seconds, sim_khz, build_seconds
@@ -275,10 +276,20 @@ def run_traffic(
     shares = np.frombuffer(simulation.source_flits(run.config.nodes), np.uint64)
     if save is not None:
         write_packets(Path(save), packets)
-    return _result(run, counts, packets, shares, seconds, simulation.build_seconds)
+    heads = _heads(run, simulation) if counts.stuck else ()
+    return _result(run, counts, packets, shares, seconds, simulation.build_seconds, heads)
 
 
-def _result(run: TrafficRun, counts: Any, packets: np.ndarray, shares: np.ndarray, seconds: float, build_seconds: float) -> TrafficResult:
+def _heads(run: TrafficRun, simulation: Any) -> tuple[str, ...]:
+    """Who waits for whom, as the watchdogs of the routers tell it."""
+    if not run.config.watchdog_limit:
+        return ("build the mesh with a watchdog_limit to be told who waits for whom",)
+    return tuple(line for line in explain(read_heads(simulation.probe, run.config), run.config).splitlines() if line)
+
+
+def _result(
+    run: TrafficRun, counts: Any, packets: np.ndarray, shares: np.ndarray, seconds: float, build_seconds: float, heads: tuple[str, ...]
+) -> TrafficResult:
     nodes = run.config.nodes
     measured = packets[packets["measured"] == 1]
     arrived = measured["ejected"] != NEVER
@@ -302,7 +313,7 @@ def _result(run: TrafficRun, counts: Any, packets: np.ndarray, shares: np.ndarra
         node_share_max=float(share.max()),
         per_flow=np.bincount(flows[arrived], minlength=nodes * nodes).reshape(nodes, nodes),
         per_flow_offered=np.bincount(flows, minlength=nodes * nodes).reshape(nodes, nodes),
-        waiting=_waiting(run, packets) if counts.stuck else (),
+        waiting=(*_waiting(run, packets), *heads) if counts.stuck else (),
         packets=packets,
         simulated=int(counts.cycle),
         sim_seconds=seconds,

@@ -55,6 +55,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "noc_packets": (c_void_p, [c_void_p]),
     "noc_source_flits": (c_void_p, [c_void_p]),
     "noc_error": (c_char_p, [c_void_p]),
+    "noc_probe": (c_uint32, [c_void_p, c_uint32, c_uint32]),
 }
 
 
@@ -92,11 +93,14 @@ def _pins(config: NocConfig, *, whole: bool) -> str:
     nodes, networks = range(config.nodes), range(config.virtual_networks)
     sources = [f"{{{pin('control', node, network)}, {pin('payload', node, network)}}}," for node in nodes for network in networks]
     sinks = [f"{{{', '.join(pin(name, node) for name in ('taken', 'status', 'ejected', 'credit'))}}}," for node in nodes]
+    watched = [0 if whole else node for node in nodes] if config.watchdog_limit else []
+    probes = [f"{{models[{top}].get(), &models[{top}]->top->watch_select, &models[{top}]->top->watch_probe}}," for top in watched]
     links, places = ([], []) if whole else _wiring(config)
     return "\n".join(
         [f"constexpr int MODELS = {1 if whole else config.nodes};"]
         + ["std::vector<SourcePins> source_pins(Models& models) { return {", *sources, "}; }"]
         + ["std::vector<NodePins> node_pins(Models& models) { return {", *sinks, "}; }"]
+        + ["std::vector<WatchPins> watch_pins([[maybe_unused]] Models& models) { return {", *probes, "}; }"]
         + ["std::vector<LinkPins> link_pins(Models& models) { return {", *links, "}; }"]
         + ["void place(Models& models) {", *places, "}", ""]
     )
@@ -183,6 +187,13 @@ class NocSimulation:
         counts = Counts()
         self._library.noc_counts(self._handle, ctypes.byref(counts))
         return counts
+
+    def probe(self, node: int, port: int, vc: int) -> int:
+        """What the head of a queue waits for, as in register PROBE_DATA; where the configuration has a watchdog."""
+        # The simulator needs numpy to start, not the tables of registers.
+        from sim.golden.waits import select_value
+
+        return int(self._library.noc_probe(self._handle, node, select_value(node, port, vc)))
 
     def packets(self, size: int) -> bytes:
         """All packets so far, `size` bytes of them."""

@@ -76,7 +76,7 @@ struct Counts {  // `_Counts` in noc.py
     uint64_t packets, dropped, phase, stuck;
 };
 
-enum Fault : uint32_t { NO_FAULT = 0, FLIP = 1, DROP = 2, REPEAT = 3, MOVE = 4, SWAP = 5, UNTAIL = 6 };
+enum Fault : uint32_t { NO_FAULT = 0, FLIP = 1, DROP = 2, REPEAT = 3, MOVE = 4, SWAP = 5, UNTAIL = 6, HOLD = 7 };
 
 // A flit on its way out of the mesh.
 struct Ejected {

@@ -138,6 +138,25 @@ def test_scoreboard_notices(fault, count, at):
         assert "from (0, 0) to (1, 1)" in result.waiting[0] and "1 of 2 flits arrived" in result.waiting[0]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_who_waits_for_whom(whole):
+    """A node that takes nothing any more: the watchdogs' answers lead from the sources to it, router by router."""
+    config = NocConfig(mesh_x=3, mesh_y=1, watchdog_limit=100, **LEAN)
+    run = TrafficRun(config=config, packets=[(0, 2, 4, 0), (1, 2, 3, 30)] * 4)
+    result = run_traffic(run, fault="hold", fault_at=2, whole=whole)
+    assert not result.right and result.lost
+    text = "\n".join(result.waiting)
+    assert "packet from (0, 0) to (2, 0)" in text
+    assert "node 2" in text and "what holds them up" in text, text
+    # The chain names the queues on the way: of node 1 by its west port, of node 2 by its own.
+    assert text.index("node 1") < text.rindex("node 2")
+
+
+def test_without_watchdog_the_remedy_is_named():
+    result = run_traffic(TrafficRun(config=CONFIGS["lean"], packets=[(0, 3, 2, 0)] * 9), fault="hold")
+    assert "watchdog_limit" in result.waiting[-1]
+
+
 def test_no_fault_is_right():
     packets = [(0, 3, 2, 2 * index) for index in range(60)]
     assert run_traffic(TrafficRun(config=CONFIGS["lean"], packets=packets)).right and FAULTS[0] == "none"
