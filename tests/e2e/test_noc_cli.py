@@ -55,7 +55,7 @@ def test_a_wrong_mesh_is_no_success(capsys: pytest.CaptureFixture, monkeypatch: 
     assert main([*SMALL, "--cycles", "300", "--json"]) == 1
     captured = capsys.readouterr()
     values = json.loads(captured.out)
-    assert not values["ok"] and values["lost"] == 1 and len(values["waiting"]) == 1
+    assert not values["ok"] and values["lost"] == 1 and len(values["waiting"]) == 2
     assert "meshium: error: flits: 1 lost, the mesh stopped: packet from" in captured.err
 
 
