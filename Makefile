@@ -11,11 +11,11 @@ export AMARANTH_USE_YOSYS := builtin
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format unit sim wave formal coverage verilog bench docs doctor repl clean
+.PHONY: help setup run test lint format unit sim wave formal coverage verilog bench bench-noc faults docs doctor repl clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [OPTION=value]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) scripts/bootstrap.py $(VENV)
@@ -52,6 +52,12 @@ verilog: $(STAMP) ## readable Verilog of the chip: CONFIG=name
 
 bench: $(STAMP) ## every measured figure beside its limit
 	@$(BIN)/meshium bench
+
+bench-noc: $(STAMP) ## the mesh: traffic beside its limits and peers
+	@$(BIN)/python -m scripts.cmd_bench_noc
+
+faults: $(STAMP) ## seeded faults of the router, and the checks that catch them
+	@$(BIN)/python -m scripts.faults
 
 docs: $(STAMP) ## the book as HTML in build/docs
 	@$(BIN)/python -m scripts.docs

@@ -20,8 +20,8 @@ from .watchdog import WatchSignature
 class Mesh(wiring.Component):
     """`mesh_x` by `mesh_y` routers and the links between them; the local port of every node is a pair of links.
 
-    Node number = y * `mesh_x` + x. Links out of the edge of a mesh carry nothing and give no credits. Latency: hops + 1 cycles from `i[node].hop` to
-    `o[d].hop` if nothing is in the way, and 2 * `link_stages`... per hop more.
+    Node number = y * `mesh_x` + x. Links out of the edge of a mesh carry nothing and give no credits. Latency: hops * (1 + `link_stages`) + 1
+    cycles from `i[node].hop` to `o[d].hop` if nothing is in the way.
 
     Parameters
     ----------

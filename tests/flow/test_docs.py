@@ -60,9 +60,9 @@ def test_files_a_page_names_exist(page: Path) -> None:
 
 
 def test_make_targets_a_page_names_exist() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:
-        for name in re.findall(r"`make ([a-z]+)", page.read_text()):
+        for name in re.findall(r"`make ([a-z-]+)", page.read_text()):
             assert name in targets, f"{page.name} names make {name}"
 
 
