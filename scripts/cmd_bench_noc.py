@@ -163,7 +163,7 @@ def bar_figures(bench: Bench, configs: dict[str, NocConfig]) -> Iterator[Figure]
 
 
 def simulation_figures(bench: Bench, configs: dict[str, NocConfig]) -> Iterator[Figure]:
-    """Cycles simulated in a second on one core (uniform traffic, load 0.3), and a build with empty caches."""
+    """Cycles simulated in a second on one core (uniform traffic, load 0.3), and a build with empty caches, of the node that stands for all (docs/noc.md)."""
     for name in ("lean", "fast"):
         speed = max(float(bench.run(CONFIGS[name], pattern="uniform", rate=0.3, cycles=10_000).sim_khz) for _ in range(3))
         judged = _at_least(speed, 10) if name == "lean" else {}
