@@ -30,8 +30,8 @@ BENCH = Bench(
     flags=("--inline-mult", "1"),
 )
 
-#: Simulated time a frame may take to arrive.
-LIMIT = (200, "us")
+#: Simulated time a frame may take to arrive, in microseconds.
+LIMIT_US = 200
 
 
 class Environment:
@@ -87,7 +87,7 @@ class Environment:
         """Takes all that is due, in the order in which it comes at each sink, and compares."""
         for (node, network), count in self.due.items():
             for _ in range(count):
-                frame = await with_timeout(self.sinks[node, network].recv(compact=False), *LIMIT)
+                frame = await with_timeout(self.sinks[node, network].recv(compact=False), LIMIT_US, "us")
                 self._compare(node, network, frame)
         await ClockCycles(self.dut.clk, 50)
         assert all(sink.empty() for sink in self.sinks.values()), "more has arrived than was sent"
