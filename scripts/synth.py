@@ -32,6 +32,7 @@ from sim.verilated.toolchain import build_root
 from sim.verilog import emit
 
 from .files import written_whole
+from .synth_loop import LoopedRouter
 
 #: Device of the clock: the largest ECP5 in its fastest grade. The frequency asked for is out of reach, so that the tool does not stop at it.
 ECP5 = ("--85k", "--speed", "8", "--package", "CABGA756", "--freq", "250", "--out-of-context", "--timing-allow-fail")
@@ -76,6 +77,9 @@ def _router(doc: str, base: str, *, max_luts: int | None = None, min_mhz: float 
 #: What can be measured, by name.
 UNITS: dict[str, Unit] = {
     "router_lean": _router("V = 1, B = 2, round robin (`lean`)", "lean", max_luts=1000, min_mhz=150.0),
+    "router_lean_looped": Unit(
+        doc="`lean`, its links back to itself: from queue to queue", make=partial(LoopedRouter, config=NocConfig.named("lean"))
+    ),
     "router_deep": _router("V = 1, B = 8, round robin (`deep`)", "deep"),
     "router_v2": _router("V = 2, B = 4, round robin", "lean", vcs=2, depth=4),
     "router_v4": _router("V = 4, B = 4, round robin", "lean", vcs=4, depth=4),
