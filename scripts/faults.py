@@ -37,7 +37,7 @@ PARTS = ("hw", "sim", "sw", "tb", "scripts", "tests", "pyproject.toml")
 LIMIT = 600.0
 
 #: What Python says of a source that is broken rather than wrong.
-_BROKEN = re.compile(r"\b(SyntaxError|IndentationError|ImportError|ModuleNotFoundError|NameError|UnboundLocalError)\b")
+_BROKEN = re.compile(r"\b(SyntaxError|IndentationError|ImportError|ModuleNotFoundError|NameError|UnboundLocalError|AttributeError)\b")
 
 
 class FaultError(RuntimeError):
