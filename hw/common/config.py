@@ -18,6 +18,10 @@ from .dtypes import DTYPES, Dtype
 ARCHITECTURE_VERSION = 1
 
 
+#: What `ChipConfig.control` and `ChipConfig.multiplier` may be.
+CONTROLS = ("parallel", "compact")
+MULTIPLIERS = ("generic", "ecp5", "ice40", "gowin")
+
 #: Bytes of the longest instruction (`hw.common.isa.ENGINES`, which a test holds this to).
 LONGEST_INSTRUCTION_BYTES = 64
 
@@ -61,6 +65,16 @@ class ChipConfig:
     axi_address_width: int = _field(32, "Address bits of the AXI4 master.")
     dma_outstanding: int = _field(16, "Bursts each DMA direction keeps in flight.")
     dma_burst_lines: int = _field(64, "Longest AXI burst in beats; a beat is a line.")
+    control: str = _field(
+        "parallel",
+        "Who runs the instruction queues: `parallel`, a sequencer for each engine; `compact`, one microcoded processor for all, at a fraction "
+        "of the area (hw/compact).",
+    )
+    multiplier: str = _field(
+        "generic",
+        "Multiplier of a PE: `generic` leaves it to synthesis, `ecp5`, `ice40` and `gowin` instantiate that family's. They agree cycle for "
+        "cycle, so this does not enter the hash.",
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtypes", tuple(self.dtypes))
@@ -83,6 +97,9 @@ class ChipConfig:
             value = getattr(self, name)
             if value & (value - 1):
                 raise ConfigError(f"{name} must be a power of two, not {value!r}")
+        for name, choices in (("control", CONTROLS), ("multiplier", MULTIPLIERS)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}")
         if not self.dtypes:
             raise ConfigError(f"dtypes must name at least one of {', '.join(DTYPES)}, not ()")
         for dtype in self.dtypes:
@@ -190,8 +207,8 @@ class ChipConfig:
 
     @property
     def hash(self) -> int:
-        """32-bit identity of everything that shapes the hardware and its programs, `name` left out."""
-        identity = {key: value for key, value in self.to_dict().items() if key != "name"}
+        """32-bit identity of everything a program or a cycle count can tell: `name` and `multiplier` are left out."""
+        identity = {key: value for key, value in self.to_dict().items() if key not in ("name", "multiplier")}
         identity["architecture_version"] = ARCHITECTURE_VERSION
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
         return int.from_bytes(digest[:4], "little")
@@ -211,8 +228,8 @@ class ChipConfig:
 
 
 _nano = ChipConfig(
-    name="nano", rows=4, cols=4, sbuf_banks=2, sbuf_bank_lines=16384, psum_rows=32, psum_banks=8,
-    output_lanes=1, queue_depth=4, dma_outstanding=2, dma_burst_lines=16,
+    name="nano", rows=4, cols=4, sbuf_banks=1, sbuf_bank_lines=16384, psum_rows=128, psum_banks=2,
+    output_lanes=1, queue_depth=4, axi_address_width=20, dma_outstanding=2, dma_burst_lines=16, control="compact",
 )  # fmt: skip
 _small = ChipConfig(
     name="small", rows=8, cols=8, sbuf_banks=8, sbuf_bank_lines=1024, psum_rows=64,

@@ -70,3 +70,19 @@ class PsumRead(wiring.Signature):
         layout = data.StructLayout({"bank": config.psum_bank_width, "row": config.psum_row_width})
         response = wiring.Signature({"valid": Out(1), "data": Out(psum_row_layout(config))})
         super().__init__({"request": Out(stream.Signature(layout)), "response": In(response)})
+
+
+class SbufAccess(wiring.Signature):
+    """Whole lines of SBUF for host and self-test, beside the engines and after them, seen from who asks.
+
+    Members
+    -------
+    request : Out(stream of {address (line), write, data (a line)})
+    response : In {valid, data}
+        Pulse: one for each request, writes too (when the line is written), in order. The next request is made after it.
+    """
+
+    def __init__(self, config: ChipConfig) -> None:
+        layout = data.StructLayout({"address": config.sbuf_address_width, "write": 1, "data": 8 * config.line_bytes})
+        response = wiring.Signature({"valid": Out(1), "data": Out(8 * config.line_bytes)})
+        super().__init__({"request": Out(stream.Signature(layout)), "response": In(response)})

@@ -73,21 +73,28 @@ def test_unknown_name_lists_the_names():
         ChipConfig.named("huge")
 
 
+@pytest.mark.parametrize("name, choices", [("control", "parallel, compact"), ("multiplier", "generic, ecp5, ice40, gowin")])
+def test_choices_are_named(name, choices):
+    with pytest.raises(ConfigError, match=f"{name} must be one of {choices}, not 'magic'"):
+        ChipConfig(**{name: "magic"})
+
+
 def test_dtype_must_be_built():
     assert CONFIGS["base"].dtype("bf16").bytes == 2
     with pytest.raises(ConfigError, match="one of int8 on config 'small', not 'bf16'"):
         CONFIGS["small"].dtype("bf16")
 
 
-def test_hash_covers_every_field_but_the_name():
+def test_hash_covers_every_field_but_name_and_multiplier():
     config = ChipConfig()
-    assert dataclasses.replace(config, name="other").hash == config.hash
+    assert dataclasses.replace(config, name="other", multiplier="ecp5").hash == config.hash
     changed = {
         "rows": 8, "cols": 32, "dtypes": ("int8", "bf16"), "sbuf_banks": 4, "sbuf_bank_lines": 32, "sbuf_latency": 1, "psum_banks": 4,
         "psum_rows": 64, "multiplier_stages": 2, "adder_stages": 2, "accumulator_stages": 2, "output_lanes": 4, "semaphores": 8,
         "semaphore_width": 8, "queue_depth": 4, "axi_address_width": 40, "dma_outstanding": 2, "dma_burst_lines": 16,
+        "control": "compact",
     }  # fmt: skip
-    assert changed.keys() == {field.name for field in dataclasses.fields(config)} - {"name"}
+    assert changed.keys() == {field.name for field in dataclasses.fields(config)} - {"name", "multiplier"}
     hashes = {
         dataclasses.replace(config, **({"adder_stages": 2, "accumulator_stages": 2} if key == "dtypes" else {}), **{key: value}).hash
         for key, value in changed.items()

@@ -1,0 +1,1 @@
+"""FPGA boards: what is on them, and the tops that put a chip there."""
