@@ -25,11 +25,11 @@ from amaranth.lib import wiring
 from hw.common.config import ConfigError
 from hw.common.noc import NocConfig
 from hw.noc.router import Router
+from sim.synthesis import FLOWS, run_tool, synthesise, tool_versions, work_folder
 from sim.verilated.toolchain import build_root
 from sim.verilog import emit
 
 from .files import written_whole
-from .fpga_tools import FLOWS, run_tool, synthesise, tool_versions, work_folder
 from .synth_loop import LoopedRouter
 
 #: Device of the clock: the largest ECP5 in its fastest grade. The frequency asked for is out of reach, so that the tool does not stop at it.

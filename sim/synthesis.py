@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from sim.verilated.toolchain import build_root
+from .verilated.toolchain import build_root
 
 #: Script of Yosys that maps Verilog to each family's cells; `-top NAME` is added. The DSPs are instances where `ChipConfig.multiplier` says so.
 FLOWS: dict[str, str] = {
