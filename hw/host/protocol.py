@@ -22,9 +22,16 @@ status      1       `Status`
 data        4*n     the words of a read (n = count), if the status is OK
 ==========  ======  =================================================================================
 
+Length. A body shorter than a header, longer than `LONGEST_BODY` octets (without CRC), or not as long as its operation and count say, is as bad as one
+with a wrong CRC, and so is one that ends with an escape or lost a stop bit. Everything between two flags is a frame, garbage too.
+
 Order and loss. The board executes a frame only if its sequence number is the one it expects, or if it has `restart` set, which sets that
-number; then it expects the next. A frame of one of the `REPEATS` numbers before is one whose answer was lost: a read is executed again, a write only
-acknowledged. Any other number is answered OUT_OF_ORDER. So every write happens once, and in order, whatever is lost.
+number; then it expects the next, whatever the status. A frame of one of the `REPEATS` numbers before is one whose answer was lost: a read is executed
+again, a write only answered: with OK, or with the status it had if it is the last write that went wrong. Any other number is answered
+OUT_OF_ORDER. So every write happens once, and in order, whatever is lost. A frame with `restart` is executed however often it comes: it should do no harm
+(reading MAGIC). A read that moves something on (a download pointer) moves it on again when it is repeated: check the pointer.
+
+Order of the checks: BAD_FRAME, OUT_OF_ORDER, REFUSED, then the words one by one; the first that fails ends the frame.
 
 Flow. The board keeps what it has received and not executed in a buffer of `RECEIVE_BUFFER` octets (bodies without flags, escapes and CRC, and 1 octet
 more a frame). A host may have as many frames on their way as fit; one that does not is dropped and counted, never half executed.
@@ -40,8 +47,10 @@ FLAG, ESCAPE, ESCAPE_MASK = 0x7E, 0x7D, 0x20
 MAX_WORDS = 60
 #: Octets of header of a request and of a response, of a CRC, of a word.
 REQUEST_HEADER, RESPONSE_HEADER, CRC_BYTES, WORD_BYTES = 7, 2, 4, 4
-#: Octets of the board's receive buffer.
-RECEIVE_BUFFER = 512
+#: Longest body of a frame without CRC: a write of `MAX_WORDS` words.
+LONGEST_BODY = REQUEST_HEADER + WORD_BYTES * MAX_WORDS
+#: Octets of the board's receive buffer: a block RAM of 512, less the CRC of the frame that is coming in and what tells full from empty.
+RECEIVE_BUFFER = 504
 #: Frames before the expected one that count as repeated.
 REPEATS = 64
 
@@ -76,7 +85,7 @@ class Status(IntEnum):
     BUS_ERROR = 4
     """The address does not exist or answered with an error; the words before it have been written."""
     TIMEOUT = 5
-    """Nothing answered within `BUS_TIMEOUT` cycles."""
+    """Nothing answered within `BUS_TIMEOUT` cycles. From then on the space is not asked again, and every access to it ends so, until RESET."""
 
 
 #: Cycles after which the bridge gives up a word.
