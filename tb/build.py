@@ -21,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from sim.gates import gate_verilog
 from sim.verilated import toolchain
 from sim.verilog import emit
 
@@ -31,6 +32,13 @@ BUILD = toolchain.build_root() / "cosim"
 
 #: Lint waivers, each with its reason.
 WAIVERS = Path(__file__).resolve().parent / "waivers.vlt"
+
+#: For the cell models of an FPGA family, which are not ours and not written for lint; the netlist itself is flat and has no expressions.
+CELL_WAIVERS = "".join(
+    f"lint_off -rule {rule}\n"
+    for rule in ("DECLFILENAME", "INITIALDLY", "BLKSEQ", "COMBDLY", "PINMISSING", "PINCONNECTEMPTY", "UNUSEDSIGNAL", "UNUSEDPARAM", "TIMESCALEMOD",
+                 "SYNCASYNCNET", "UNDRIVEN", "MULTIDRIVEN", "ASCRANGE", "LITENDIAN", "MULTITOP", "SPECIFYIGN", "IMPLICIT", "VARHIDDEN", "ALWCOMBORDER")
+)  # fmt: skip
 
 #: Flags of every build. Registers and memories start at random values (run_tb seeds them): nothing may depend on them.
 FLAGS = ("--assert", "--x-assign", "unique", "--x-initial", "unique", "-O3")
@@ -54,7 +62,14 @@ class Build:
 
 
 def build(
-    component: Any, *, name: str, waves: bool = False, coverage: bool = False, timeout: float = 600.0, extra_flags: tuple[str, ...] = ()
+    component: Any,
+    *,
+    name: str,
+    waves: bool = False,
+    coverage: bool = False,
+    timeout: float = 600.0,
+    extra_flags: tuple[str, ...] = (),
+    family: str | None = None,
 ) -> Build:
     """Emits `component` as Verilog module `name` and builds it, or finds the same build made earlier.
 
@@ -69,17 +84,25 @@ def build(
         Seconds after which the build is given up.
     extra_flags : tuple of str
         Flags of Verilator besides those of every build.
+    family : str or None
+        Builds the netlist that synthesis makes for this FPGA family, with the models of its cells, in place of the RTL.
 
     Raises
     ------
     BuildError
         if Verilator or the C++ compiler fails or takes too long.
+    SynthesisError
+        if there is no netlist of this family.
     ToolError
         if a tool is missing.
     """
     # No initial values: registers start at random like memories, so a reset that forgets one shows.
-    verilog = emit(component, name=name, initial_values=False)
-    settings = WAIVERS.read_text() + "".join(f'public_flat_rw -module "{name}" -var "{port}"\n' for port in sorted(pins_of(verilog, name)))
+    verilog = gate_verilog(component, name=name, family=family) if family else emit(component, name=name, initial_values=False)
+    settings = (
+        WAIVERS.read_text()
+        + (CELL_WAIVERS if family else "")
+        + "".join(f'public_flat_rw -module "{name}" -var "{port}"\n' for port in sorted(pins_of(verilog, name)))
+    )
     flags = (*FLAGS, *extra_flags, *(COVERAGE_FLAGS if coverage else ()))
     identity = {
         "verilog": verilog,

@@ -34,6 +34,14 @@ class Config(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A run at gate level: the netlist that synthesis makes of a configuration for an FPGA family."""
+
+    config: Config
+    family: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bench:
     """One testbench: a device, the configurations it is run in and the module of cocotb tests.
 
@@ -58,6 +66,8 @@ class Bench:
         Seconds of wall clock after which a run is killed and fails.
     flags : tuple of str
         More flags of Verilator: `--inline-mult 1` compiles a module that stands in the device many times once, which is much quicker.
+    gates : tuple of Gate
+        Netlists the same tests are run on with `LEVEL=gate`. Names of their configurations must differ.
 
     Raises
     ------
@@ -74,6 +84,7 @@ class Bench:
     decode: dict[str, Any] = field(default_factory=dict)
     timeout: float = 600.0
     flags: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -85,6 +96,9 @@ class Bench:
         names = [config.name for config in self.configs]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"configs must be at least one ChipConfig, of different names, not {names!r}")
+        netlists = [gate.config.name for gate in self.gates]
+        if len(set(netlists)) != len(netlists):
+            raise ValueError(f"gates must be of configurations of different names, not {netlists!r}")
         if not self.timeout > 0:
             raise ValueError(f"timeout must be positive, not {self.timeout!r}")
         if not self.module:
@@ -96,6 +110,14 @@ class Bench:
             if config.name == name:
                 return config
         raise ValueError(f"config must be one of {', '.join(config.name for config in self.configs)} for {self.name!r}, not {name!r}")
+
+    def gate(self, name: str) -> Gate:
+        """The netlist of the configuration called `name`; `ValueError` lists the names there are."""
+        for gate in self.gates:
+            if gate.config.name == name:
+                return gate
+        known = ", ".join(gate.config.name for gate in self.gates) or "none"
+        raise ValueError(f"config must be one of {known} for {self.name!r} at gate level, not {name!r}")
 
 
 def benches() -> dict[str, Bench]:

@@ -36,7 +36,7 @@ from sim.verilated.toolchain import repository_root
 
 from .build import BUILD, build, locked, tail
 from .launch import TIMED_OUT, clean_environment, launch
-from .registry import Bench, Config
+from .registry import Bench, Config, Gate
 
 
 class TestbenchError(AssertionError):
@@ -78,6 +78,7 @@ def run_tb(
     only: str | None = None,
     timeout: float = 300.0,
     flags: tuple[str, ...] = (),
+    family: str | None = None,
 ) -> Result:
     """Builds `top(config)`, runs the tests of a module on it and checks that all of them ran, passed and compared something.
 
@@ -105,6 +106,8 @@ def run_tb(
         Seconds of wall clock the simulation may take.
     flags : tuple of str
         More flags of Verilator.
+    family : str or None
+        Runs on the netlist of this FPGA family.
 
     Raises
     ------
@@ -122,14 +125,18 @@ def run_tb(
         raise ValueError(f"expected must be a positive number of tests, not {expected!r} in {module}{f' with {only!r}' if only else ''}")
     if seed is None:
         seed = secrets.randbits(31)
-    replay = f"make sim TB={name} CONFIG={config.name} SEED={seed}" + (f" TEST='{only}'" if only else "")
-    print(f"{name} [{config.name}] {expected} test(s), seed {seed}; replay: {replay}", flush=True)
+    replay = (
+        f"make sim TB={name} CONFIG={config.name} SEED={seed}" + (f" TEST='{only}'" if only else "") + (" LEVEL=gate" if family else "")
+    )
+    print(f"{name} [{config.name}{f', {family} netlist' if family else ''}] {expected} test(s), seed {seed}; replay: {replay}", flush=True)
 
     begin = time.monotonic()
-    built = build(top(config), name=name, waves=waves, coverage=coverage, extra_flags=flags)
+    built = build(top(config), name=name, waves=waves, coverage=coverage, extra_flags=flags, family=family)
     build_seconds = time.monotonic() - begin if built.fresh else 0.0
 
-    folder = BUILD / "runs" / f"{name}-{config.name}{'-waves' if waves else ''}{'-coverage' if coverage else ''}"
+    folder = (
+        BUILD / "runs" / f"{name}-{config.name}{'-waves' if waves else ''}{'-coverage' if coverage else ''}{f'-{family}' if family else ''}"
+    )
     begin = time.monotonic()
     with locked(folder):
         shutil.rmtree(folder, ignore_errors=True)  # nothing of an earlier run may be mistaken for this one's
@@ -176,6 +183,11 @@ def run_bench(bench: Bench, config: Config, **options: Any) -> Result:
     """`run_tb` of a registered testbench in one of its configurations."""
     chosen: dict[str, Any] = {"timeout": bench.timeout, "flags": bench.flags} | options
     return run_tb(bench.name, top=bench.top, config=config, module=bench.module, **chosen)
+
+
+def run_gate(bench: Bench, gate: Gate, **options: Any) -> Result:
+    """`run_tb` of a registered testbench on one of its netlists."""
+    return run_bench(bench, gate.config, family=gate.family, **options)
 
 
 def count_tests(module: str, *, only: str | None = None) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hw.common.config import ChipConfig
 from hw.tensor.tile import Tile
-from tb.registry import Bench
+from tb.registry import Bench, Gate
 from tb.vip import config as device_config
 from tb.vip.clock import sample, start
 from tb.vip.scoreboard import Scoreboard
@@ -25,6 +25,7 @@ BENCH = Bench(
         ChipConfig(name="int4x4", rows=4, **_COMMON),
         ChipConfig(name="mixed5x4", rows=5, dtypes=("int8", "bf16"), multiplier_stages=2, adder_stages=3, accumulator_stages=3, **_COMMON),
     ),
+    gates=(Gate(config=ChipConfig(name="ice40_4x4", rows=4, multiplier="ice40", **_COMMON), family="ice40"),),
 )
 
 
