@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..common.config import ChipConfig
+from ..common.config import ChipConfig, ConfigError
 
 #: Families of FPGA there is a flow for.
 FAMILIES = ("ecp5", "ice40", "gowin", "xilinx")
+#: LEDs of `hw.boards.top.BoardTop`.
+LEDS = 8
+#: How far the UART may be off its bit rate: half of what the receiver takes, the other half is the host's.
+MAX_BAUD_ERROR = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +35,26 @@ class Board:
     chip_hz : int
         Clock of chip and host link, made by a PLL: what place and route must reach.
     baud : int
-        Bits a second of the UART; `chip_hz` / `baud` is at least 8.
+        Bits a second of the UART; `chip_hz` / `baud` is at least 8, and within 1 % of a whole number.
     memory_bytes : int
         Bytes of the on-chip memory behind the chip's AXI port, a power of two.
     self_test : bool
         Whether the self-test block is built.
     analyser_depth : int
         Samples of the logic analyser, a power of two; 0 leaves it out.
+    leds : tuple of int
+        Which LED of `BoardTop` each pad of the port `leds` shows, pad 0 first.
+    leds_active_low : bool
+        Whether a pad lights its LED by 0.
+    constraints : str
+        File in constraints/; boards that differ in nothing but the FPGA share one. Empty: none, a board of the simulator.
+    programmer : str
+        Name that openFPGALoader gives the board.
+
+    Raises
+    ------
+    ValueError
+        if any field is outside its limits, or clock and baud rate contradict each other.
     """
 
     name: str
@@ -53,15 +70,38 @@ class Board:
     memory_bytes: int
     self_test: bool = True
     analyser_depth: int = 0
+    leds: tuple[int, ...] = tuple(range(LEDS))
+    leds_active_low: bool = False
+    constraints: str = ""
+    programmer: str = ""
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
-            raise ValueError(f"family must be one of {', '.join(FAMILIES)}, not {self.family!r}")
+            raise ConfigError(f"family must be one of {', '.join(FAMILIES)}, not {self.family!r}")
         if self.memory_bytes < 4096 or self.memory_bytes & (self.memory_bytes - 1):
-            raise ValueError(f"memory_bytes must be a power of two of at least 4096, not {self.memory_bytes!r}")
+            raise ConfigError(f"memory_bytes must be a power of two of at least 4096, not {self.memory_bytes!r}")
+        if self.baud < 1:
+            raise ConfigError(f"baud must be at least 1, not {self.baud!r}")
         if self.chip_hz < 8 * self.baud:
-            raise ValueError(
+            raise ConfigError(
                 f"chip_hz must be at least 8 * baud ({8 * self.baud}), not {self.chip_hz!r}: the receiver samples a bit 8 times"
             )
+        if self.baud_error > MAX_BAUD_ERROR:
+            raise ConfigError(
+                f"baud must be within {100 * MAX_BAUD_ERROR:g} % of chip_hz ({self.chip_hz}) divided by a whole number, not {self.baud!r}: "
+                f"{self.chip_hz // self.divisor} is"
+            )
         if self.analyser_depth and (self.analyser_depth < 16 or self.analyser_depth & (self.analyser_depth - 1)):
-            raise ValueError(f"analyser_depth must be 0 or a power of two of at least 16, not {self.analyser_depth!r}")
+            raise ConfigError(f"analyser_depth must be 0 or a power of two of at least 16, not {self.analyser_depth!r}")
+        if not self.leds or not all(0 <= led < LEDS for led in self.leds):
+            raise ConfigError(f"leds must name LEDs of the board top, 0 to {LEDS - 1}, at least one, not {self.leds!r}")
+
+    @property
+    def divisor(self) -> int:
+        """Clocks of a bit on the UART."""
+        return round(self.chip_hz / self.baud)
+
+    @property
+    def baud_error(self) -> float:
+        """How far the UART is off `baud`, as a fraction of it."""
+        return abs(self.chip_hz / self.divisor - self.baud) / self.baud
