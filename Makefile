@@ -11,7 +11,7 @@ export AMARANTH_USE_YOSYS := builtin
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format unit sim wave formal coverage verilog bench bench-noc faults docs doctor repl clean
+.PHONY: bench-fpga help setup run test lint format unit sim wave formal coverage verilog bench bench-noc faults docs doctor repl clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [OPTION=value]"
@@ -55,6 +55,9 @@ bench: $(STAMP) ## every measured figure beside its limit
 
 bench-noc: $(STAMP) ## the mesh: traffic beside its limits and peers
 	@$(BIN)/python -m scripts.cmd_bench_noc
+
+bench-fpga: $(STAMP) ## area and clock of every unit of the chip; the change against the committed table
+	@$(BIN)/meshium synth --bench
 
 faults: $(STAMP) ## seeded faults of the router, and the checks that catch them
 	@$(BIN)/python -m scripts.faults

