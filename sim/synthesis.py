@@ -35,23 +35,42 @@ class Netlist(NamedTuple):
     path: Path
 
 
+#: Seconds after which a tool is given up: several times what the slowest takes.
+TOOL_LIMIT = 3600
+
+
+def call_tool(name: str, arguments: list[str], folder: Path, *, limit: float = TOOL_LIMIT) -> tuple[int, str]:
+    """Runs a tool of the environment in `folder`; its status and its output.
+
+    Raises
+    ------
+    SynthesisError
+        if it is not installed, or runs for longer than `limit` seconds.
+    """
+    command = Path(sys.executable).parent / name
+    if not command.exists():
+        raise SynthesisError(f"{name} must be beside {sys.executable}: run `make setup`")
+    try:
+        result = subprocess.run(
+            [str(command), *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=limit
+        )
+    except subprocess.TimeoutExpired:
+        raise SynthesisError(f"{name} must end within {limit:g} s, not longer: what it has done is in {folder}") from None
+    return result.returncode, result.stdout
+
+
 def run_tool(name: str, arguments: list[str], folder: Path) -> str:
     """Runs a tool of the environment in `folder`; its output.
 
     Raises
     ------
     SynthesisError
-        if it is not installed, or ends with another status than 0.
+        if it is not installed, ends with another status than 0, or does not end.
     """
-    command = Path(sys.executable).parent / name
-    if not command.exists():
-        raise SynthesisError(f"{name} must be beside {sys.executable}: run `make setup`")
-    result = subprocess.run(
-        [str(command), *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    if result.returncode:
-        raise SynthesisError(f"{name} failed with status {result.returncode} in {folder}: {' '.join(result.stdout.split()[-40:])}")
-    return result.stdout
+    status, output = call_tool(name, arguments, folder)
+    if status:
+        raise SynthesisError(f"{name} failed with status {status} in {folder}: {' '.join(output.split()[-40:])}")
+    return output
 
 
 def work_folder(name: str) -> Path:
