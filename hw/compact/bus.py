@@ -47,7 +47,8 @@ class Command(enum.Enum, shape=4):
     EVICT = 6
     """COUNT rows from PSUM through the output stage to SBUF; step is the row's first line."""
     FETCH = 7
-    """Reads the word at DRAM (an AXI beat of one line) for the processor: `word`, valid once `busy` has fallen."""
+    """Reads COUNT words of 32 bits at DRAM, DRAM + DRAM_STRIDE, ... for the processor: each is at `word` in a cycle with `fetched`. Of a line of
+    more than 32 bits the word is the part that DRAM points at."""
 
 
 class DatapathBus(wiring.Signature):
@@ -59,11 +60,11 @@ class DatapathBus(wiring.Signature):
         A parameter or a command is written.
     busy : In(1)
         From the cycle after a COMMAND to its end.
-    word : In(32)
-        What FETCH read.
+    fetched : In(1), word : In(32)
+        Pulse: `word` is the next one of a FETCH. Never refused, at most one in two cycles; the last comes before `busy` falls.
     error : In(1), error_address : In(axi_address_width)
-        AXI answered the last LOAD, STORE or FETCH with an error: at the first such address; nothing was written to SBUF from there on. Cleared by the
-        next command.
+        AXI answered the last LOAD, STORE or FETCH with an error: at the first such address; nothing was written to SBUF (or
+        `fetched`) from there on. Cleared by the next command.
     moved : In(1)
         Memory or AXI took part in a transfer in this cycle: progress, for the watchdog.
     """
@@ -71,7 +72,7 @@ class DatapathBus(wiring.Signature):
     def __init__(self, config: ChipConfig) -> None:
         super().__init__(
             {
-                "write": Out(1), "index": Out(Parameter), "data": Out(32), "busy": In(1), "word": In(32),
+                "write": Out(1), "index": Out(Parameter), "data": Out(32), "busy": In(1), "fetched": In(1), "word": In(32),
                 "error": In(1), "error_address": In(config.axi_address_width), "moved": In(1),
             }
         )  # fmt: skip
