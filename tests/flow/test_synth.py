@@ -129,7 +129,6 @@ def test_bench_shows_changes_and_writes_both_files(
 ) -> None:
     figures = dict(PLACE)
     monkeypatch.setattr(cmd_synth, "measure", lambda name: result(unit=name, part="LFE5U-85F-6", xcup=None, place=dict(figures)))
-    monkeypatch.setattr(cmd_synth.console, "width", 400)
     assert main(["synth", "--bench", "tile_8x8", "pe"]) == 0
     assert "new" in capsys.readouterr().err
     figures.update(cells=1800, mhz_best=165.5)
