@@ -1,7 +1,5 @@
 """From an oscillator to a running board top: what the tops of every family have in common."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal, Value
