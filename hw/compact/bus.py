@@ -7,18 +7,19 @@ from ..common.config import ChipConfig
 
 
 class Parameter(enum.Enum, shape=4):
-    """What `index` of a write names. All keep their value from command to command, unless a command says that it moves them on."""
+    """What `index` of a write names. Written only while `busy` is low. A stride and FLAGS keep their value from command to command; the others are
+    what a command counts with, and it leaves them moved on as described (after an error: somewhere on the way)."""
 
     SBUF = 0
-    """First SBUF line; a command leaves it alone."""
+    """First SBUF line; left behind the last step (SBUF + COUNT * SBUF_STRIDE) by all commands but FETCH."""
     SBUF_STRIDE = 1
     """Lines from step to step, signed."""
     DRAM = 2
-    """First DRAM byte address."""
+    """First DRAM byte address; left behind the last step (DRAM + COUNT * DRAM_STRIDE) by LOAD, STORE and FETCH."""
     DRAM_STRIDE = 3
     """Bytes from step to step, signed."""
     COUNT = 4
-    """Steps, 1..65535."""
+    """Steps, 1..65535; every command counts it down to 0, so it is written for each."""
     PSUM = 5
     """PSUM bank * `psum_rows` + row; MULTIPLY and EVICT leave it behind the last row, ready to go on."""
     ROW = 6
@@ -43,7 +44,7 @@ class Command(enum.Enum, shape=4):
     MULTIPLY = 4
     """COUNT moving rows from SBUF through the array into PSUM; ends when the last row is written."""
     LOAD_CHANNEL = 5
-    """Eight lines from SBUF: biases, then scale words, of the output stage."""
+    """Eight lines from SBUF: biases, then scale words, of the output stage. COUNT must be 8 and SBUF_STRIDE 1."""
     EVICT = 6
     """COUNT rows from PSUM through the output stage to SBUF; step is the row's first line."""
     FETCH = 7
