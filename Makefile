@@ -11,7 +11,7 @@ export AMARANTH_USE_YOSYS := builtin
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: bench-fpga help setup run test lint format unit sim wave formal coverage verilog bench bench-noc faults docs doctor repl clean
+.PHONY: bench-fpga help setup run test lint format unit sim wave formal coverage verilog bench bench-noc faults bitstream bitstreams program docs doctor repl clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [OPTION=value]"
@@ -61,6 +61,15 @@ bench-fpga: $(STAMP) ## area and clock of every unit of the chip; the change aga
 
 faults: $(STAMP) ## seeded faults of the router, and the checks that catch them
 	@$(BIN)/python -m scripts.faults
+
+bitstream: $(STAMP) ## bitstream of a board, its clock met: BOARD=name [CONFIG=name] [SEEDS=1,2]
+	@$(BIN)/meshium bitstream $(or $(BOARD),$(error BOARD must name a board, as in make bitstream BOARD=icebreaker; docs/boards.md lists them)) $(if $(CONFIG),--config $(CONFIG)) $(if $(SEEDS),--seeds $(SEEDS))
+
+bitstreams: $(STAMP) ## the bitstreams of all boards
+	@$(BIN)/meshium bitstream
+
+program: $(STAMP) ## load a bitstream into a board: BOARD=name [CONFIG=name] [CABLE=name] [FLASH=1]
+	@$(BIN)/meshium program $(or $(BOARD),$(error BOARD must name a board, as in make program BOARD=icebreaker; docs/boards.md lists them)) $(if $(CONFIG),--config $(CONFIG)) $(if $(CABLE),--cable $(CABLE)) $(if $(FLASH),--flash)
 
 docs: $(STAMP) ## the book as HTML in build/docs
 	@$(BIN)/python -m scripts.docs

@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "noc": ("scripts.cmd_noc", "noc", "Traffic on a mesh of routers, checked."),
     "bench": ("scripts.cmd_bench", "bench", "Every measured figure beside its limit."),
     "synth": ("scripts.cmd_synth", "synth", "Area and clock of units, out of context."),
+    "bitstream": ("scripts.cmd_bitstream", "bitstream", "Bitstreams of boards, their clocks met."),
+    "program": ("scripts.cmd_program", "program", "Loads a bitstream into a board."),
     "doctor": ("scripts.doctor", "doctor", "Names what this machine lacks."),
 }
 

@@ -17,7 +17,7 @@ _ULX3S: dict[str, Any] = {
     "constraints": "ulx3s.lpf", "analyser_depth": 512,
 }  # fmt: skip
 _ARTY: dict[str, Any] = {
-    "family": "xilinx", "package": "csg324", "speed": "-1", "oscillator_hz": 100_000_000, "chip_hz": 100_000_000, "baud": 2_000_000,
+    "family": "xilinx", "package": "csg324", "oscillator_hz": 100_000_000, "chip_hz": 100_000_000, "baud": 2_000_000,
     "leds": (0, 1, 2, 5), "constraints": "arty_a7.xdc",
 }  # fmt: skip
 
@@ -48,11 +48,11 @@ BOARDS: dict[str, Board] = {
             leds=(0, 1, 2, 3, 4, 5), leds_active_low=True, constraints="tang_nano_9k.cst", programmer="tangnano9k",
         ),
         Board(
-            name="arty_a7_100", doc="Digilent Arty A7-100 with XC7A100T-1CSG324C", device="xc7a100t",
+            name="arty_a7_100", doc="Digilent Arty A7-100 with XC7A100TCSG324-1", device="xc7a100t", speed="-1",
             config=_small, memory_bytes=128 << 10, analyser_depth=1024, programmer="arty_a7_100t", **_ARTY,
         ),
         Board(
-            name="arty_a7_35", doc="Digilent Arty A7-35 with XC7A35T-1CSG324C", device="xc7a35t",
+            name="arty_a7_35", doc="Digilent Arty A7-35 with XC7A35TICSG324-1L", device="xc7a35ti", speed="-1L",
             config=_small, memory_bytes=64 << 10, programmer="arty_a7_35t", **_ARTY,
         ),
     )
