@@ -13,6 +13,7 @@ class HostBus(wiring.Signature):
     Members
     -------
     request : Out(stream of {address (bytes, a multiple of 4), write, data})
+        The payload stays as it is until the response, so that nobody else has to keep it.
     response : In {valid, data, error}
         Pulse: exactly one for each request, writes too, in a later cycle than its transfer. The next request is made after it.
     """

@@ -85,7 +85,8 @@ class Status(IntEnum):
     BUS_ERROR = 4
     """The address does not exist or answered with an error; the words before it have been written."""
     TIMEOUT = 5
-    """Nothing answered within `BUS_TIMEOUT` cycles. From then on the space is not asked again, and every access to it ends so, until RESET."""
+    """Nothing answered within `BUS_TIMEOUT` cycles. From then on the space is not asked again, and every access to it ends so, until RESET:
+    an answer that comes late could be taken for that to another request. Board registers are always asked."""
 
 
 #: Cycles after which the bridge gives up a word.
@@ -121,9 +122,9 @@ BOARD_REGISTERS: dict[str, BoardRegister] = {
         BoardRegister(name="FEATURES", address=0x1C, access="ro", doc="bit 0: self-test, bit 1: logic analyser"),
         BoardRegister(name="STATUS", address=0x20, access="ro", doc="bit 0: the interrupt pin of the chip"),
         BoardRegister(name="RESET", address=0x24, access="w1s", doc="bit 0: resets the chip, its AXI port and self-test, not the link"),
-        BoardRegister(name="BAD_FRAMES", address=0x28, access="ro", doc="frames with a wrong CRC or length since power-up, saturating"),
-        BoardRegister(name="DROPPED_FRAMES", address=0x2C, access="ro", doc="frames that found the receive buffer full, saturating"),
-        BoardRegister(name="LINE_ERRORS", address=0x30, access="ro", doc="octets without a stop bit, saturating"),
+        BoardRegister(name="BAD_FRAMES", address=0x28, access="ro", doc="frames with a wrong CRC or length since power-up, up to 255"),
+        BoardRegister(name="DROPPED_FRAMES", address=0x2C, access="ro", doc="frames that found the receive buffer full, up to 255"),
+        BoardRegister(name="LINE_ERRORS", address=0x30, access="ro", doc="octets without a stop bit, up to 255"),
         BoardRegister(name="SCRATCH", address=0x34, access="rw", doc="keeps what is written: a first test of the link"),
     )
 }

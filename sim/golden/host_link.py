@@ -280,6 +280,7 @@ class Bridge:
             except BusError:
                 return Status.BUS_ERROR, ()
             except BusTimeout:
-                self._hung.add(request.space)
+                if request.space is not Space.BOARD:
+                    self._hung.add(request.space)
                 return Status.TIMEOUT, ()
         return Status.OK, tuple(words)
