@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hw.common.isa import Cause
+from hw.host.protocol import Status
 
 #: What each cause means for the person who reads it, and what to do about it.
 REMEDIES: dict[Cause, str] = {
@@ -57,3 +58,21 @@ class ChipError(DeviceError):
 
 class JobTimeout(DeviceError):
     """The job did not end within the cycle limit; the message says where each engine stands."""
+
+
+class LinkError(DeviceError):
+    """The link to a board fails: the message says what was sent, what came, and how long that took."""
+
+
+class AccessError(DeviceError):
+    """A board refuses an access, or what is accessed does not answer.
+
+    Members
+    -------
+    status : Status
+        How the request ended (`hw.host.protocol`).
+    """
+
+    def __init__(self, message: str, status: Status) -> None:
+        self.status = status
+        super().__init__(message)
