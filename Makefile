@@ -1,5 +1,5 @@
 # Every target sets up .venv first (once, and again when pyproject.toml changes). `make` alone lists the targets.
-# Options: CONFIG=nano|small|base|large  TB=name  SEED=n  TEST=regex  WAVES=1  PROOF="names"
+# Options: CONFIG=nano|small|base|large  BOARD=name  TB=name  SEED=n  TEST=regex  WAVES=1  PROOF="names"
 
 PYTHON ?= python3
 VENV   := .venv

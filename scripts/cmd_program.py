@@ -12,6 +12,7 @@ import click
 
 from hw.boards.board import Board
 from hw.boards.boards import board_named
+from sw.runtime.errors import DeviceError
 
 from .bitstream import result_folder, with_config
 from .console import console, print_json
@@ -30,7 +31,7 @@ REMEDIES = {
 }
 
 
-class ProgramError(RuntimeError):
+class ProgramError(DeviceError):
     """The board was not programmed; the message says why and what to do."""
 
 

