@@ -1,0 +1,1 @@
+"""What finds faults on a board: the memory self-test and the logic analyser."""
