@@ -1,0 +1,141 @@
+"""What runs on every board: the chip, a memory behind its AXI port, and the host link to both. Clock and pads are the family's."""
+
+from enum import IntEnum
+from typing import Any
+
+from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from ..chip import Chip
+from ..common.isa import ENGINES
+from ..common.registers import SPACE_BYTES
+from ..control.axil import axil_signature
+from ..control.counters import TraceState
+from ..debug.self_test import SelfTest
+from ..dma.pins import axi_pin_members
+from ..host.csr import CsrAccess
+from ..host.lines import AccessMux, WordAccess
+from ..host.link import HostLink
+from ..host.protocol import ANALYSER_BASE, BLOCK_BYTES
+from ..host.registers import BoardRegisters
+from .board import LEDS, Board
+from .memory import BoardMemory
+
+#: What a LED shows stays for at least a sixteenth of a heartbeat, so that it can be seen.
+BEATS = 16
+
+
+class Led(IntEnum):
+    """What a bit of `leds` shows."""
+
+    HEARTBEAT = 0
+    """The clock runs: about once a second."""
+    RUNNING = 1
+    """An engine of the chip is at work or waits."""
+    IRQ = 2
+    """The chip's interrupt."""
+    RECEIVING = 3
+    """Octets come in."""
+    SENDING = 4
+    """Octets go out."""
+    LINK_ERROR = 5
+    """A frame was bad or had no room, or an octet no stop bit, since power-up."""
+    MEMORY = 6
+    """The chip moves data over AXI."""
+    HALTED = 7
+    """An engine has halted with an error."""
+
+
+class BoardTop(wiring.Component):
+    """The whole design but for clock and pads, in the domain `sync`.
+
+    The reset of the domain resets all of it; the board's RESET register the chip, its AXI port and the self-test, for one cycle, in the middle of
+    whatever they do.
+
+    Parameters
+    ----------
+    board : Board
+
+    Members
+    -------
+    rx : In(1), tx : Out(1)
+        The UART, high when idle; `rx` may be asynchronous.
+    leds : Out(LEDS)
+        See `Led`.
+    """
+
+    def __init__(self, *, board: Board) -> None:
+        board.config.require_chip()
+        self._board = board
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "leds": Out(LEDS)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        board, config = self._board, self._board.config
+        reachable = max(board.memory_bytes, config.sbuf_bytes, SPACE_BYTES, ANALYSER_BASE + BLOCK_BYTES)
+        link = HostLink(divisor=board.divisor, address_bits=(reachable - 1).bit_length() + 1)
+        identity = {
+            "CONFIG_HASH": config.hash, "MEMORY_BYTES": board.memory_bytes, "SBUF_BYTES": config.sbuf_bytes, "CLOCK_HZ": board.chip_hz,
+        }  # fmt: skip
+        registers = BoardRegisters(identity=identity, self_test=board.self_test, analyser=False)
+        chip, memory = Chip(config=config), BoardMemory(config=config, memory_bytes=board.memory_bytes)
+        csr, lines = CsrAccess(), WordAccess(config=config)
+        m.submodules.link, m.submodules.registers = link, registers
+        reset = Signal()
+        m.d.sync += reset.eq(registers.reset)
+        for name, unit in {"chip": chip, "memory": memory, "csr": csr, "lines": lines}.items():
+            m.submodules[name] = ResetInserter(reset)(unit)
+        m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx), link.restart.eq(registers.reset), registers.i_irq.eq(chip.irq)]
+        m.d.comb += [registers.i_bad.eq(link.bad), registers.i_dropped.eq(link.dropped), registers.i_error.eq(link.error)]
+        connect(m, link.board, registers.bus)
+        connect(m, link.csr, csr.bus)
+        connect(m, link.memory, memory.host)
+        connect(m, link.sbuf, lines.bus)
+        self._connect_chip(m, chip, memory, csr)
+        if board.self_test:
+            m.submodules.access = ResetInserter(reset)(mux := AccessMux(config=config))
+            m.submodules.self_test = ResetInserter(reset)(test := SelfTest(config=config))
+            connect(m, registers.self_test, test.registers)
+            connect(m, lines.sbuf, mux.host)
+            connect(m, test.sbuf, mux.test)
+            connect(m, mux.sbuf, chip.debug)
+        else:
+            connect(m, lines.sbuf, chip.debug)
+        self._show(m, link, chip)
+        return m
+
+    def _connect_chip(self, m: Module, chip: Any, memory: BoardMemory, csr: CsrAccess) -> None:
+        """The chip's pins: registers to the bridge, AXI to the memory."""
+        for name, member in axi_pin_members(self._board.config).items():
+            pin, port = getattr(chip, name), getattr(memory, name)
+            m.d.comb += port.eq(pin) if member.flow is Out else pin.eq(port)
+        for name, member in axil_signature((SPACE_BYTES - 1).bit_length()).members.items():
+            pin, port = getattr(chip, f"s_axil_{name}"), getattr(csr.axil, name)
+            m.d.comb += pin.eq(port) if member.flow is Out else port.eq(pin)
+
+    def _show(self, m: Module, link: HostLink, chip: Any) -> None:
+        """Events are shown until the tick after the next."""
+        bits = (self._board.chip_hz - 1).bit_length()
+        time = Signal(bits)
+        tick = Signal()
+        m.d.sync += [time.eq(time + 1), tick.eq(time[: bits - (BEATS - 1).bit_length()].all())]
+        states = [Value.cast(getattr(chip, f"trace_state_{engine}")) for engine in ENGINES]
+        halted = Cat(state == TraceState.HALTED for state in states)
+        working = Cat(state != TraceState.IDLE for state in states) & ~halted
+        moving = (chip.m_axi_rvalid & chip.m_axi_rready) | (chip.m_axi_wvalid & chip.m_axi_wready)
+        events = {Led.RECEIVING: link.received, Led.SENDING: link.sent, Led.MEMORY: moving}
+        for led, event in events.items():
+            seen = Signal(name=f"seen_{led.name.lower()}")
+            with m.If(tick):
+                m.d.sync += [self.leds[led].eq(seen), seen.eq(event)]
+            with m.Elif(event):
+                m.d.sync += [self.leds[led].eq(1), seen.eq(1)]
+        with m.If(link.bad | link.dropped | link.error):
+            m.d.sync += self.leds[Led.LINK_ERROR].eq(1)
+        m.d.sync += [
+            self.leds[Led.HEARTBEAT].eq(time[-1]),
+            self.leds[Led.RUNNING].eq(working.any()),
+            self.leds[Led.IRQ].eq(chip.irq),
+            self.leds[Led.HALTED].eq(halted.any()),
+        ]
