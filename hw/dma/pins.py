@@ -34,7 +34,7 @@ def axi_pin_members(config: ChipConfig) -> dict[str, Any]:
     return {f"m_axi_{name}": member for name, member in pins.items()}
 
 
-def connect_axi_pins(m: Module, top: Any, pins: "AxiPins", config: ChipConfig) -> None:
+def connect_axi_pins(m: Module, top: Any, pins: Any, config: ChipConfig) -> None:
     """Connects the pins of `pins` to the members of the same names of `top` (made with `axi_pin_members`)."""
     for name, member in axi_pin_members(config).items():
         inner, outer = getattr(pins, name), getattr(top, name)
