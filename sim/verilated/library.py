@@ -38,6 +38,18 @@ class HostResult(ctypes.Structure):
     _fields_ = [("data", c_uint32), ("resp", c_uint32)]
 
 
+class LineParameters(ctypes.Structure):
+    """Layout of `LineParameters` in board.cpp."""
+
+    _fields_ = [(name, c_uint64) for name in ("seed", "drop", "corrupt", "duplicate")]
+
+
+class LineCounters(ctypes.Structure):
+    """Layout of `LineCounters` in board.cpp."""
+
+    _fields_ = [(name, c_uint64) for name in ("received", "sent", "dropped", "corrupted", "duplicated", "lost", "errors")]
+
+
 FINISH_CALLBACK = ctypes.CFUNCTYPE(None, c_char_p, c_int, c_char_p)
 
 #: name: (result, arguments)
@@ -83,11 +95,23 @@ MODEL_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
+BOARD_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "board_new": (c_void_p, [c_uint32, POINTER(LineParameters), c_int, c_int]),
+    "board_delete": (None, [c_void_p]),
+    "board_serve": (c_int, [c_void_p, c_int, c_double]),
+    "board_cycle": (c_uint64, [c_void_p]),
+    "board_leds": (c_uint32, [c_void_p]),
+    "board_resting": (c_int, [c_void_p]),
+    "board_counters": (None, [c_void_p, POINTER(LineCounters)]),
+    "board_error": (c_char_p, [c_void_p]),
+}
+
+
 @functools.cache
 def load(path: Path) -> ctypes.CDLL:
     """The library with the functions of whichever harness it holds declared; one copy a process."""
     library = ctypes.CDLL(str(path))
-    for name, (result, arguments) in {**CHIP_FUNCTIONS, **MODEL_FUNCTIONS}.items():
+    for name, (result, arguments) in {**CHIP_FUNCTIONS, **MODEL_FUNCTIONS, **BOARD_FUNCTIONS}.items():
         try:
             function = getattr(library, name)
         except AttributeError:

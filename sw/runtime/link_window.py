@@ -14,7 +14,7 @@ from .link_types import LinkCounters, Port, Request
 
 #: Octets of answers that may be on their way: what the buffers of an operating system hold without loss.
 ANSWERS_IN_FLIGHT = 4096
-#: Seconds after which a frame without an answer is sent again: at first, at least, at most (plus what the line takes).
+#: Seconds after which frames without an answer are sent again: at first, at least, at most (plus what the line takes).
 FIRST_TIMEOUT, LEAST_TIMEOUT, LONGEST_TIMEOUT = 0.5, 0.03, 2.0
 #: Seconds without progress, and times a frame was sent in vain, after which the link is given up.
 GIVE_UP_SECONDS, GIVE_UP_ATTEMPTS = 5.0, 4
@@ -24,7 +24,8 @@ SHOWN_OCTETS = 16
 
 @dataclass(kw_only=True)
 class _Flight:
-    """A frame that has been sent. `first`, `last`: places of its first and last transmission in the order of all."""
+    """A frame that has been sent. `first`, `last`: places of its first and last transmission in the order of all. `load`: octets, its own and those of
+    its answer included, that were on their way when it was sent."""
 
     request: Request
     sequence: int
@@ -33,6 +34,7 @@ class _Flight:
     first: int
     last: int
     sent_at: float
+    load: int = 0
     attempts: int = 1
     response: Response | None = None
 
@@ -70,7 +72,8 @@ class Window:
         self._port, self._name, self._clock = port, name, clock
         line_time = 2 * 10 * (RECEIVE_BUFFER + WORD_BYTES * MAX_WORDS) / baud
         self._least, self._longest = LEAST_TIMEOUT + line_time, LONGEST_TIMEOUT + line_time
-        self._timeout = FIRST_TIMEOUT + line_time
+        self._first = FIRST_TIMEOUT + line_time
+        self._backoff = 1
         self._mean = self._deviation = 0.0
         self._next = 0
         self._order = 0
@@ -114,7 +117,7 @@ class Window:
                 answers.append(answer)
                 failed |= answer.status is not Status.OK
                 timer = started = now
-            if self._flights and now - timer > self._timeout:
+            if self._flights and now - timer > min(self._timeout, max(patience / 4, self._least)):
                 self._expire(now - started, patience)
                 timer = self._clock()
             elif self._flights and now - started > 2 * patience:
@@ -144,6 +147,7 @@ class Window:
         self._next = (self._next + 1) % 256
         self.counters.requests += 1
         self._flights.append(flight)
+        flight.load = self._load()
         self._transmit(flight)
 
     def _transmit(self, flight: _Flight) -> None:
@@ -204,7 +208,7 @@ class Window:
         flight.response = response
         self._stale = 0
         if flight.attempts == 1:
-            self._measure(self._clock() - flight.sent_at)
+            self._measure((self._clock() - flight.sent_at) / flight.load)
         # The answers to those sent before, and not since, are lost.
         self._again([item for item in self._open_flights() if item.last < flight.first])
 
@@ -230,20 +234,32 @@ class Window:
 
     # Time ----------------------------------------------------------------------------------------------------
 
+    def _load(self) -> int:
+        """Octets on their way in both directions, but for those answered."""
+        return sum(flight.room + flight.answer_octets for flight in self._open_flights())
+
     def _measure(self, seconds: float) -> None:
-        """The timeout follows the time answers take, as that of TCP does (RFC 6298)."""
+        """The timeout follows the time answers take, as that of TCP does (RFC 6298), but by the octet: a full window takes longer than a frame."""
         if self._mean:
             self._deviation += (abs(seconds - self._mean) - self._deviation) / 4
             self._mean += (seconds - self._mean) / 8
         else:
             self._mean, self._deviation = seconds, seconds / 2
-        self._timeout = min(max(self._mean + 4 * self._deviation, self._least), self._longest)
+        self._backoff = 1
+
+    @property
+    def _timeout(self) -> float:
+        """Seconds that what is on its way may take."""
+        if not self._mean:
+            return self._backoff * self._first
+        seconds = (self._mean + 4 * self._deviation) * self._load()
+        return min(self._backoff * max(seconds, self._least), self._longest)
 
     def _expire(self, seconds: float, patience: float) -> None:
         if seconds >= patience and self._flights[0].attempts >= GIVE_UP_ATTEMPTS:
             self._give_up(seconds)
         self.counters.timeouts += 1
-        self._timeout = min(2 * self._timeout, self._longest, max(patience / 4, self._least))
+        self._backoff *= 2
         self._unanswered = self._stale = 0
         self._again(self._open_flights())
 
