@@ -111,6 +111,11 @@ def build(board: Board, *, inner: wiring.Component | None = None, seeds: tuple[i
     return {**result, "cached": not built}
 
 
+def known(board: Board, *, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any] | None:
+    """What was made of a board with the sources and tools of today; None if that has not been done."""
+    return _kept(result_folder(board), board, _sources_key(board, seeds))
+
+
 def _make(board: Board, flow: Flow, verilog: str, seeds: tuple[int, ...], entry: Path, say: Say, seconds: dict[str, float]) -> None:
     """Fills a folder of the cache: bitstream, Verilog, log and report of place and route, and the JSON."""
     # It stays if a step fails, for its logs.

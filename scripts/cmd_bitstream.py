@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,11 +11,20 @@ from rich.table import Column, Table
 
 from hw.boards.boards import BOARDS, board_named
 
-from .bitstream import SEEDS, build, result_folder, with_config
+from .bitstream import SEEDS, build, known, result_folder, with_config
 from .bitstream_flows import FLOWS
 from .console import console, fail, print_json
+from .files import written_whole
+from .markdown import table
 from .meshium import explain
 from .vivado import project
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "bitstreams.md"
+
+_EXPLANATION = """How fast and how full each board came out: `make bitstreams`, then `meshium bitstream --write`. Used is what place and route says (5 % or more
+of what there is); MHz what it reached of what it had to, as no bitstream is made otherwise, with the first of the seeds that did. Seconds are of
+a machine with two cores that did nothing else worth mentioning.
+"""
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
@@ -37,10 +47,30 @@ def _row(name: str, result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _show(results: dict[str, dict[str, Any]]) -> None:
-    table = Table("board", Column("config", no_wrap=True), "MHz", "seed", "used", Column("file", overflow="fold"))
+    shown = Table("board", Column("config", no_wrap=True), "MHz", "seed", "used", Column("file", overflow="fold"))
     for name, result in results.items():
-        table.add_row(*_row(name, result))
-    console.print(table)
+        shown.add_row(*_row(name, result))
+    console.print(shown)
+
+
+def page(results: list[dict[str, Any]]) -> str:
+    """docs/bitstreams.md, of what was made."""
+    rows = []
+    for result in results:
+        name, config = result["board"], result["config"]
+        clocks = ", ".join(f"{clock['achieved_mhz']:g} of {clock['required_mhz']:g}" for clock in result["clocks"].values())
+        used = ", ".join(
+            f"{item['used']:,} {resource} ({item['percent']:g} %)"
+            for resource, item in result["utilisation"].items()
+            if item["percent"] >= 5
+        )
+        seconds = ", ".join(f"{step.replace('_', ' ')} {value:.0f}" for step, value in result["seconds"].items())
+        rows.append((f"`{name}`", f"`{config['name']}` {config['hash']}", clocks, result["seed"], used, f"{result['bytes']:,}", seconds))
+    versions = {name: number for result in results for name, number in result["tools"].items()}
+    tools = ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
+    text = ["<!-- Made by `meshium bitstream --write`: run that, do not edit this page. -->\n", "# Bitstreams\n", _EXPLANATION]
+    text.append(table(("board", "config and hash", "MHz", "seed", "used", "bytes", "seconds"), rows))
+    return "\n".join([*text, f"Tools: {tools}.\n"])
 
 
 def _one(name: str, config: str | None, seeds: tuple[int, ...]) -> dict[str, Any]:
@@ -62,8 +92,9 @@ def _one(name: str, config: str | None, seeds: tuple[int, ...]) -> dict[str, Any
 @click.option(
     "--seeds", callback=_seeds, help=f"Of the placement, tried in order, with commas between; by default {','.join(map(str, SEEDS))}."
 )
+@click.option("--write", is_flag=True, help="Writes docs/bitstreams.md, with every bitstream made of the sources as they are.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON on standard output.")
-def bitstream(boards: tuple[str, ...], config: str | None, seeds: tuple[int, ...], as_json: bool) -> int:
+def bitstream(boards: tuple[str, ...], config: str | None, seeds: tuple[int, ...], write: bool, as_json: bool) -> int:
     """Makes the bitstreams of BOARDS, all by default.
 
     What was made of the same sources with the same tools is not made again. A board that fails does not stop the others; status 1 if one does.
@@ -81,6 +112,11 @@ def bitstream(boards: tuple[str, ...], config: str | None, seeds: tuple[int, ...
             fail(f"{name}: {message}")
             results[name] = {"ok": False, "board": name, "error": " ".join(message.split())}
     _show(results)
+    if write:
+        made = [result for board in BOARDS.values() if board.family in FLOWS and (result := known(board, seeds=seeds)) is not None]
+        with written_whole(PAGE) as stream:
+            stream.write(page(made).encode())
+        console.print(f"written: {PAGE.name}")
     ok = all(result["ok"] for result in results.values())
     if as_json:
         print_json({"ok": ok, "results": list(results.values())})

@@ -70,6 +70,20 @@ def check_lz4() -> Check:
     )
 
 
+def check_usb() -> Check:
+    """The libraries openFPGALoader is linked to, which only programming a board needs."""
+    folders = [Path(root) for root in ("/lib", "/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")]
+    lacking = [
+        name
+        for name in ("libusb-1.0", "libftdi1")
+        if not any(path for folder in folders for depth in ("", "*/") for path in folder.glob(f"{depth}{name}.*"))
+    ]
+    found = "there" if not lacking else f"{' and '.join(lacking)} missing"
+    return Check(
+        "USB libraries", not lacking, found, "apt-get install libusb-1.0-0 libftdi1-2 (make program; simulation works without)", False
+    )
+
+
 def check_environment() -> Check:
     """Whether `.venv` is set up for the present pyproject.toml."""
     stamp, project = ROOT / ".venv" / ".installed", ROOT / "pyproject.toml"
@@ -112,6 +126,7 @@ def examine() -> list[Check]:
         check_program("ccache", "ccache", "repeated C++ builds get faster", required=False),
         check_program("gtkwave", "gtkwave", "shows waveforms; Surfer does too", required=False),
         check_lz4(),
+        check_usb(),
     ]
 
 
@@ -123,7 +138,7 @@ def report(checks: list[Check], *, as_json: bool = False) -> int:
         return 1 if lacking else 0
     for check in checks:
         mark = "ok" if check.ok else "MISSING" if check.required else "optional"
-        print(f"{mark:8}  {check.name:12} {check.found}{'' if check.ok else '  -> ' + check.remedy}", file=sys.stderr)
+        print(f"{mark:8}  {check.name:13} {check.found}{'' if check.ok else '  -> ' + check.remedy}", file=sys.stderr)
     print(
         f"\n{len(lacking)} required thing(s) missing: {', '.join(check.name for check in lacking)}"
         if lacking

@@ -1,4 +1,4 @@
-"""Makes the reference pages of docs/ and the SystemRDL export from the tables in `hw.common`.
+"""Makes the reference pages of docs/ and the SystemRDL export from the tables in `hw`.
 
 `python -m scripts.gendocs` writes them; with `--check` it writes nothing and exits 1 if one is out of date.
 """
@@ -17,6 +17,7 @@ from hw.common.dtypes import DTYPES
 from hw.common.isa import ENGINES, Cause, OutputMode
 from hw.common.noc import NOC_CONFIGS, NocConfig
 
+from .gendocs_boards import boards_page
 from .gendocs_noc import formats_page
 from .gendocs_registers import noc_registers_page, noc_systemrdl, registers_page, systemrdl
 from .markdown import member_docs, notice, table
@@ -143,6 +144,7 @@ PAGES = {
     "docs/isa.md": isa_page,
     "docs/registers.md": registers_page,
     "docs/config.md": config_page,
+    "docs/boards.md": boards_page,
     "docs/registers.rdl": systemrdl,
     "docs/noc_formats.md": formats_page,
     "docs/noc_config.md": noc_config_page,

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from scripts import bootstrap
-from scripts.doctor import Check, check_program, doctor, examine, report
+from scripts.doctor import Check, check_program, check_usb, doctor, examine, report
 
+doctor_module = sys.modules["scripts.doctor"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -48,6 +49,18 @@ def test_optional_things_do_not_fail(capsys: pytest.CaptureFixture[str]) -> None
     assert report([optional, required]) == 1
     assert "1 required thing(s) missing: b" in capsys.readouterr().err
     assert report([required], as_json=True) == 1
+
+
+@pytest.mark.parametrize("present", [(), ("libusb-1.0.so.0",), ("libftdi1.so.2",), ("libusb-1.0.so.0", "libftdi1.so.2")])
+def test_usb_libraries_are_looked_for_where_they_may_be(present: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x86_64-linux-gnu").mkdir()
+    for name in present:
+        (tmp_path / "x86_64-linux-gnu" / name).touch()
+    monkeypatch.setattr(doctor_module, "Path", lambda root: tmp_path if root == "/usr/lib" else tmp_path / "nothing")
+    check = check_usb()
+    assert check.ok is (len(present) == 2) and not check.required
+    assert ("libusb-1.0" in check.found) is ("libusb-1.0.so.0" not in present)
+    assert ("libftdi1" in check.found) is ("libftdi1.so.2" not in present)
 
 
 def test_missing_ensurepip_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
