@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Out, connect
+from amaranth.lib.wiring import In, Out, connect
 
 from .common.config import ARCHITECTURE_VERSION, ChipConfig
 from .common.dtypes import DTYPES
@@ -22,6 +22,8 @@ from .dma.load import LoadDma
 from .dma.pins import AxiPins, axi_pin_members, connect_axi_pins
 from .dma.read_mux import ReadMux
 from .dma.store import StoreDma
+from .memory.access import LineAccess
+from .memory.ports import SbufAccess
 from .memory.psum import PsumBanks
 from .memory.sbuf import PORTS, Sbuf
 from .tensor.engine import TensorEngine
@@ -48,6 +50,8 @@ class Chip(wiring.Component):
     -------
     s_axil_* : AXI4-Lite subordinate, 32 bits, `SPACE_BYTES` of registers
     m_axi_* : AXI4 manager, one line of data
+    debug : In(SbufAccess)
+        Lines of SBUF for the host and the self-test, after the engines (`hw.memory.access.LineAccess`). All low if nobody asks.
     irq : Out(1)
         High while an enabled interrupt cause is pending.
     trace_start, trace_done : Out(5)
@@ -68,7 +72,7 @@ class Chip(wiring.Component):
         super().__init__(
             {f"s_axil_{name}": member.flip() for name, member in _AXIL.members.items()}
             | axi_pin_members(config)
-            | {"irq": Out(1), "trace_start": Out(channels), "trace_done": Out(channels)}
+            | {"debug": In(SbufAccess(config)), "irq": Out(1), "trace_start": Out(channels), "trace_done": Out(channels)}
             | {f"trace_state_{engine}": Out(3) for engine in ENGINES}
         )
 
@@ -81,6 +85,7 @@ class Chip(wiring.Component):
         m.submodules.counters = counters = Counters(config=config)
         m.submodules.semaphores = semaphores = Semaphores(config=config)
         m.submodules.sbuf = sbuf = Sbuf(config=config)
+        m.submodules.access = access = LineAccess(config=config)
         m.submodules.psum = psum = PsumBanks(config=config)
         m.submodules.tensor = tensor = TensorEngine(config=config)
         m.submodules.output = output = OutputStage(config=config)
@@ -101,8 +106,11 @@ class Chip(wiring.Component):
         connect(m, tensor.sbuf_stationary, sbuf.stationary)
         connect(m, tensor.sbuf_moving, sbuf.moving)
         connect(m, output.sbuf, sbuf.output)
-        connect(m, load.sbuf, sbuf.load)
-        connect(m, store.sbuf, sbuf.store)
+        connect(m, load.sbuf, access.load)
+        connect(m, store.sbuf, access.store)
+        connect(m, access.sbuf_load, sbuf.load)
+        connect(m, access.sbuf_store, sbuf.store)
+        connect(m, wiring.flipped(self.debug), access.debug)
         connect(m, tensor.psum, psum.write)
         connect(m, output.psum, psum.read)
         connect(m, load.axi, read_mux.ports[0])
@@ -121,7 +129,7 @@ class Chip(wiring.Component):
         for name in ("load", "store"):
             connect(m, engines[name].error, sequencers[name].i_error)
 
-        self._job(m, job, sequencers, engines, registers, moved=self._moved(sbuf, psum, pins))
+        self._job(m, job, sequencers, engines, registers, moved=self._moved(sbuf, access, psum, pins))
         self._count(m, counters, job, sequencers, tensor, sbuf)
         self._registers(m, registers, job, counters, sequencers)
         self._trace(m, sequencers)
@@ -149,9 +157,11 @@ class Chip(wiring.Component):
             Cat(register("ADDRESS_LO"), register("ADDRESS_HI")).eq(sequencer.o_address),
         ]
 
-    def _moved(self, sbuf: Any, psum: Any, pins: Any) -> Any:
-        """Whether memories or AXI took part in a transfer in this cycle: what the watchdog calls progress, beside the sequencers'."""
-        transfers = [getattr(sbuf, name).request for name in PORTS] + [psum.read.request]
+    def _moved(self, sbuf: Any, access: Any, psum: Any, pins: Any) -> Any:
+        """Whether an engine had a transfer with a memory or AXI in this cycle: what the watchdog calls progress, beside the sequencers'."""
+        # The DMA's own requests, in front of the access of others to their ports.
+        ports = {name: access if name in ("load", "store") else sbuf for name in PORTS}
+        transfers = [getattr(port, name).request for name, port in ports.items()] + [psum.read.request]
         transfers += [pins.read.request, pins.read.response, pins.write.request, pins.write.data, pins.write.response]
         return Cat(psum.write.valid, *(item.valid & item.ready for item in transfers)).any()
 
