@@ -5,6 +5,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out, connect
 
 from ..chip import Chip
@@ -12,6 +13,8 @@ from ..common.isa import ENGINES
 from ..common.registers import SPACE_BYTES
 from ..control.axil import axil_signature
 from ..control.counters import TraceState
+from ..debug.analyser import Analyser
+from ..debug.probes import CHIP_PROBES
 from ..debug.self_test import SelfTest
 from ..dma.pins import axi_pin_members
 from ..host.csr import CsrAccess
@@ -78,7 +81,7 @@ class BoardTop(wiring.Component):
         identity = {
             "CONFIG_HASH": config.hash, "MEMORY_BYTES": board.memory_bytes, "SBUF_BYTES": config.sbuf_bytes, "CLOCK_HZ": board.chip_hz,
         }  # fmt: skip
-        registers = BoardRegisters(identity=identity, self_test=board.self_test, analyser=False)
+        registers = BoardRegisters(identity=identity, self_test=board.self_test, analyser=bool(board.analyser_depth))
         chip, memory = Chip(config=config), BoardMemory(config=config, memory_bytes=board.memory_bytes)
         csr, lines = CsrAccess(), WordAccess(config=config)
         m.submodules.link, m.submodules.registers = link, registers
@@ -102,8 +105,18 @@ class BoardTop(wiring.Component):
             connect(m, mux.sbuf, chip.debug)
         else:
             connect(m, lines.sbuf, chip.debug)
+        if board.analyser_depth:
+            self._analyse(m, registers, chip)
         self._show(m, link, chip)
         return m
+
+    def _analyse(self, m: Module, registers: BoardRegisters, chip: Any) -> None:
+        """The logic analyser. RESET leaves it alone, so that it can see what happens then."""
+        rx = Signal(init=1)
+        m.submodules.analyser_rx = FFSynchronizer(self.rx, rx, init=1)
+        probes = {name: getattr(chip, name) for name in CHIP_PROBES} | {"rx": rx, "tx": self.tx}
+        m.submodules.analyser = analyser = Analyser(probes=probes, depth=self._board.analyser_depth)
+        connect(m, registers.analyser, analyser.registers)
 
     def _connect_chip(self, m: Module, chip: Any, memory: BoardMemory, csr: CsrAccess) -> None:
         """The chip's pins: registers to the bridge, AXI to the memory."""
