@@ -13,7 +13,7 @@ from hw.common.config import ConfigError
 #: as if it did: these are the least that place and route will take, so nothing that fits is refused.
 TAKES: dict[str, dict[str, dict[str, int]]] = {
     "ecp5": {
-        "LUT4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4},
+        "LUT4": {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
         "FF": {"TRELLIS_FF": 1},
         "DP16KD": {"DP16KD": 1},
         "MULT18X18D": {"MULT18X18D": 1},
