@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -15,7 +17,7 @@ from sw.runtime.matmul import MatmulResult, reference, run_matmul, within
 from .console import console, cycle_progress, fail, print_json, working
 from .files import written_whole
 from .operands import OperandError, check_archive, open_operand, operand_bits, random_operand
-from .simulation import Stopwatch, check_device, common_options, simulated
+from .simulation import Stopwatch, Target, check_device, common_options, simulated, target
 
 #: Size of what neither options nor files give.
 DEFAULT_SIZE = 128
@@ -69,7 +71,7 @@ def _agree(option: str, value: int | None, found: int, path: str) -> int:
 @common_options
 def matmul(
     m: int | None, k: int | None, n: int | None, dtype: str | None, source: str, a_path: str | None, b_path: str | None, save: str | None,
-    config_name: str, device_name: str, seed: int, as_json: bool, dram_mib: int, latency: int, stall: float,
+    config_name: str | None, device_name: str, seed: int, as_json: bool, dram_mib: int, latency: int, stall: float,
 ) -> int:  # fmt: skip
     """One matrix product C[M, N] = A[M, K] B[K, N], checked.
 
@@ -78,44 +80,51 @@ def matmul(
 
     Cycles run from the first tensor instruction to the last PSUM write for --source sbuf, from doorbell to the end of the job for dram.
     """
-    config = ChipConfig.named(config_name)
     check_device(device_name)
-    target = check_archive(save) if save is not None else None
+    archive = check_archive(save) if save is not None else None
     given = _operands(m, k, n, dtype, a_path, b_path)
+    with target(device_name, config_name, dram_mib=dram_mib, seed=seed, latency=latency, stall=stall) as chosen:
+        values, complaint, gemm = _multiply(chosen, given, source, seed, archive)
+        _report(values, gemm, chosen)
+    if as_json:
+        print_json(values)
+    if complaint:
+        fail(complaint)
+    return 1 if complaint else 0
+
+
+def _multiply(chosen: Target, given: Operands, source: str, seed: int, archive: Path | None) -> tuple[dict[str, Any], str, Gemm]:
+    """What is reported, what is wrong (nothing: empty), and the program."""
+    config = chosen.config
     with working("compiling"):
         gemm = compile_gemm(
-            m=given.m, k=given.k, n=given.n, dtype=given.dtype, config=config, source=source, dram_bytes=min(dram_mib << 20, 1 << config.axi_address_width)
+            m=given.m, k=given.k, n=given.n, dtype=given.dtype, config=config, source=source, dram_bytes=chosen.memory_bytes
         )  # fmt: skip
     rng = np.random.default_rng(seed)
     a = random_operand(rng, given.m, given.k, given.dtype) if given.a is None else operand_bits(given.a)
     b = random_operand(rng, given.k, given.n, given.dtype) if given.b is None else operand_bits(given.b)
 
     dram_bytes = gemm.program.dram_bytes
-    with simulated(device_name, config, dram_bytes=dram_bytes, seed=seed, latency=latency, stall=stall) as device:
+    with chosen.device(dram_bytes) as device:
         watch = Stopwatch(device)
         with cycle_progress(f"{given.m}x{given.k}x{given.n}", gemm.expected_cycles) as progress:
             outcome = run_matmul(device, a, b, gemm=gemm, progress=progress)
         watch.stop()
-    ok, worst, complaint = _check(outcome, a, b, config, device_name, dram_bytes)
+    ok, worst, complaint = _check(outcome, a, b, config, chosen.name, dram_bytes)
 
-    if ok and target:
+    if ok and archive:
         plain = {"a": a, "b": b} if given.dtype == "int8" else {"a": bf16_to_values(a), "b": bf16_to_values(b)}
         try:
-            with written_whole(target) as stream:
+            with written_whole(archive) as stream:
                 np.savez(stream, **plain, c=outcome.c)
         except OSError as error:
-            raise OperandError(f"--save could not write {target}, which is left as it was: {error}") from error
+            raise OperandError(f"--save could not write {archive}, which is left as it was: {error}") from error
     values = {
         "ok": ok, "max_abs_err": worst, "cycles": outcome.cycles, "macs": gemm.shape.macs, "utilisation": outcome.utilisation,
-        "sim_seconds": watch.seconds, "sim_khz": watch.khz, "config_hash": config.hash, "config": config.name, "device": device_name,
+        "sim_seconds": watch.seconds, "sim_khz": watch.khz, "config_hash": config.hash, "config": config.name, "device": chosen.name,
         "m": given.m, "k": given.k, "n": given.n, "dtype": given.dtype, "source": source, "seed": seed,
     }  # fmt: skip
-    _report(values, gemm)
-    if as_json:
-        print_json(values)
-    if not ok:
-        fail(complaint)
-    return 0 if ok else 1
+    return values, complaint, gemm
 
 
 def _check(
@@ -134,7 +143,7 @@ def _check(
     return different == 0, worst, f"{different} of {golden.size} results differ in bits from the golden model" if different else ""
 
 
-def _report(values: dict, gemm: Gemm) -> None:
+def _report(values: dict, gemm: Gemm, chosen: Target) -> None:
     """For people."""
     shape = f"{values['m']}x{values['k']}x{values['n']}"
     console.print(
@@ -142,6 +151,7 @@ def _report(values: dict, gemm: Gemm) -> None:
     )
     console.print(f"  largest error {values['max_abs_err']:g}, {values['macs']:,} multiply-accumulates, {len(gemm.plan.steps)} tile steps")
     if values["cycles"]:
-        console.print(f"  {values['cycles']:,} cycles, {values['utilisation']:.2%} of peak, simulated at {values['sim_khz']:.1f} kHz")
+        taken = chosen.time_taken(values["cycles"], values["sim_seconds"], values["sim_khz"])
+        console.print(f"  {values['cycles']:,} cycles, {values['utilisation']:.2%} of peak; {taken}")
     else:
         console.print(f"  {values['sim_seconds']:.2f} s; this device has no cycles")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import numpy as np
 from rich.table import Table
 
 from hw.common.config import ChipConfig
-from sw.compiler.graph import CompiledGraph, compile_graph
+from sw.compiler.batches import compile_batches
+from sw.compiler.graph import CompiledGraph
 from sw.compiler.quantise import reference_linear
 from sw.models.digits import Digits, digits
 from sw.runtime.device import Device
 from sw.runtime.layout import pack_matrix, unpack_matrix
-from sw.runtime.result import RunResult
+from sw.runtime.result import RunResult, total
 
 from .console import console, cycle_progress, fail, print_json, working
-from .simulation import Stopwatch, check_device, common_options, simulated
+from .simulation import Stopwatch, Target, common_options, simulated, target
 from .timeline import write_timeline
 from .trace import rebased, write_trace
 
@@ -34,62 +36,85 @@ LIMIT_CYCLES = 20_000_000
 @click.argument("name")
 @common_options
 def run(
-    name: str, config_name: str, device_name: str, seed: int, as_json: bool, dram_mib: int, latency: int, stall: float
+    name: str, config_name: str | None, device_name: str, seed: int, as_json: bool, dram_mib: int, latency: int, stall: float
 ) -> int:  # fmt: skip
     """A named end-to-end job, checked. NAME is one of: digits.
 
     digits: a 64-32-10 perceptron trained on scikit-learn's handwritten digits, quantised to int8, on all 360 held-out images. Every logit
-    must equal the integer reference and, on rtl, the golden model's. On rtl it writes build/run/digits/trace.json (for Perfetto) and timeline.png.
+    must equal the integer reference and, on rtl and on a board, the golden model's. On rtl it writes build/run/digits/trace.json (for Perfetto) and
+    timeline.png. Where the images do not fit the memory at once they go in batches.
     """
     if name not in NAMES:
         raise click.BadParameter(f"NAME must be one of {', '.join(NAMES)}, not {name!r}")
-    config = ChipConfig.named(config_name)
-    check_device(device_name)
+    with target(device_name, config_name, dram_mib=dram_mib, seed=seed, latency=latency, stall=stall) as chosen:
+        values, result = _digits(chosen)
+        _report(values, result, chosen)
+    if as_json:
+        print_json(values)
+    if not values["ok"]:
+        fail(f"{values['logits'] - values['logits_equal']} logits differ from the integer reference")
+    return 0 if values["ok"] else 1
+
+
+def _digits(chosen: Target) -> tuple[dict[str, Any], RunResult]:
+    """What is reported, and the counters of all batches."""
+    config = chosen.config
     with working("training and quantising"):
         model = digits()
     with working("compiling"):
-        graph = compile_graph(
-            model.layers, batch=len(model.inputs), config=config, dram_bytes=min(dram_mib << 20, 1 << config.axi_address_width)
-        )  # fmt: skip
+        graphs = compile_batches(model.layers, batch=len(model.inputs), config=config, dram_bytes=chosen.memory_bytes)
     expected: np.ndarray = model.inputs
     for layer in model.layers:
         expected = reference_linear(layer, expected)
 
-    with simulated("golden", config, dram_bytes=graph.program.dram_bytes, seed=seed) as device:
-        golden, result, watch = _infer(device, graph, model)
+    dram_bytes = max(graph.program.dram_bytes for graph in graphs)
+    with simulated("golden", config, dram_bytes=dram_bytes, seed=chosen.options["seed"]) as device:
+        golden, results, watch = _infer(device, graphs, model)
     found, files = golden, []
-    if device_name != "golden":
-        with simulated(device_name, config, dram_bytes=graph.program.dram_bytes, seed=seed, latency=latency, stall=stall) as device:
-            found, result, watch = _infer(device, graph, model)
-            files = _write_pictures(device, graph, result, config)
+    if chosen.name != "golden":
+        with chosen.device(dram_bytes) as device:
+            found, results, watch = _infer(device, graphs, model)
+            if chosen.name == "rtl":
+                files = _write_pictures(device, graphs[-1], results[-1], config)
+    result = total(results)
 
-    wrong = int(np.count_nonzero(found != expected)) + int(np.count_nonzero(golden != expected))
-    values: dict[str, Any] = {
-        "ok": wrong == 0, "max_abs_err": float(np.max(np.abs(found.astype(np.int64) - expected))), "cycles": result.cycles, "macs": graph.macs,
-        "utilisation": result.utilisation(graph.macs), "sim_seconds": watch.seconds, "sim_khz": watch.khz, "config_hash": config.hash,
-        "config": config.name, "device": device_name, "images": len(model.labels), "logits": int(expected.size),
-        "logits_equal": int(np.count_nonzero((found == expected) & (found == golden))),
+    macs = sum(graph.macs for graph in graphs)
+    equal = (found == expected) & (golden == expected)
+    return {
+        "ok": bool(equal.all()), "max_abs_err": float(np.max(np.abs(found.astype(np.int64) - expected))), "cycles": result.cycles, "macs": macs,
+        "utilisation": result.utilisation(macs), "sim_seconds": watch.seconds, "sim_khz": watch.khz, "config_hash": config.hash,
+        "config": config.name, "device": chosen.name, "images": len(model.labels), "logits": int(expected.size),
+        "logits_equal": int(np.count_nonzero(equal)), "batches": len(graphs),
         "accuracy_float": model.float_accuracy, "accuracy_golden": model.accuracy(golden),
-        "accuracy_rtl": model.accuracy(found) if device_name == "rtl" else None, "files": [str(path) for path in files],
-    }  # fmt: skip
-    _report(values, result)
-    if as_json:
-        print_json(values)
-    if wrong:
-        fail(f"{wrong} logits differ from the integer reference")
-    return 1 if wrong else 0
+        "accuracy_rtl": model.accuracy(found) if chosen.name != "golden" else None, "files": [str(path) for path in files],
+    }, result  # fmt: skip
 
 
-def _infer(device: Device, graph: CompiledGraph, model: Digits) -> tuple[np.ndarray, RunResult, Stopwatch]:
-    """Logits of all held-out images on `device`."""
+def _infer(device: Device, graphs: list[CompiledGraph], model: Digits) -> tuple[np.ndarray, list[RunResult], Stopwatch]:
+    """Logits of all held-out images on `device`, batch by batch, and the counters of each. A trace log is left with the last batch."""
     watch = Stopwatch(device)
-    expected = graph.macs // (device.config.rows * device.config.cols)
+    expected = sum(graph.macs for graph in graphs) // (device.config.rows * device.config.cols)
+    logits: list[np.ndarray] = []
+    results: list[RunResult] = []
+    first = 0
     with cycle_progress(f"{len(model.inputs)} images on {device.name}", 2 * expected) as progress:
-        inputs = {"input": pack_matrix(model.inputs, device.config)}
-        result = device.run(graph.program, inputs, limit_cycles=LIMIT_CYCLES, progress=progress)
+        for graph in graphs:
+            images = model.inputs[first : first + graph.batch]
+            first += graph.batch
+            if results and hasattr(device.transport, "clear_events"):
+                device.transport.clear_events()
+            passed = sum(result.cycles for result in results)
+            inputs = {"input": pack_matrix(images, device.config)}
+            results.append(device.run(graph.program, inputs, limit_cycles=LIMIT_CYCLES, progress=_behind(progress, passed)))
+            raw = device.read(graph.program, "output")
+            logits.append(unpack_matrix(raw, graph.batch, graph.layers[-1].outputs, graph.output_type, device.config))
     watch.stop()
-    raw = device.read(graph.program, "output")
-    return unpack_matrix(raw, graph.batch, graph.layers[-1].outputs, graph.output_type, device.config), result, watch
+    return np.concatenate(logits), results, watch
+
+
+def _behind(progress: Callable[[int], None] | None, passed: int) -> Callable[[int], None] | None:
+    """Progress of a job that begins after `passed` cycles of others."""
+    return None if progress is None else lambda cycles: progress(passed + cycles)
 
 
 def _write_pictures(device: Device, graph: CompiledGraph, result: RunResult, config: ChipConfig) -> list[Path]:
@@ -103,17 +128,19 @@ def _write_pictures(device: Device, graph: CompiledGraph, result: RunResult, con
     return paths
 
 
-def _report(values: dict[str, Any], result: RunResult) -> None:
+def _report(values: dict[str, Any], result: RunResult, chosen: Target) -> None:
     """For people."""
-    console.print(f"digits: {values['images']} held-out images on {values['config']} ({values['device']})")
-    accuracies = [("float", values["accuracy_float"]), ("golden", values["accuracy_golden"]), ("rtl", values["accuracy_rtl"])]
+    batches = f" in {values['batches']} batches" if values["batches"] > 1 else ""
+    console.print(f"digits: {values['images']} held-out images{batches} on {values['config']} ({values['device']})")
+    name = "rtl" if chosen.board is None else "board"
+    accuracies = [("float", values["accuracy_float"]), ("golden", values["accuracy_golden"]), (name, values["accuracy_rtl"])]
     console.print("  accuracy   " + "   ".join(f"{name} {value:.2%}" for name, value in accuracies if value is not None))
     console.print(f"  logits     {values['logits_equal']} of {values['logits']} equal bit for bit: {'right' if values['ok'] else 'WRONG'}")
     if not values["cycles"]:
         console.print("  this device has no cycles: use --device rtl to see where time goes")
         return
     console.print(f"  cycles     {values['cycles']:,} for {values['macs']:,} multiply-accumulates: {values['utilisation']:.1%} of peak")
-    console.print(f"  simulated  {values['sim_seconds']:.2f} s, {values['sim_khz']:.1f} kHz")
+    console.print(f"  time       {chosen.time_taken(values['cycles'], values['sim_seconds'], values['sim_khz'])}")
     console.print(cycle_table(result))
     for path in values["files"]:
         console.print(f"  wrote {path}", soft_wrap=True)

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "synth": ("scripts.cmd_synth", "synth", "Area and clock of units, out of context."),
     "bitstream": ("scripts.cmd_bitstream", "bitstream", "Bitstreams of boards, their clocks met."),
     "program": ("scripts.cmd_program", "program", "Loads a bitstream into a board."),
+    "simboard": ("scripts.cmd_board", "simboard", "A simulated board behind a pseudo-terminal."),
     "doctor": ("scripts.doctor", "doctor", "Names what this machine lacks."),
 }
 

@@ -1,22 +1,26 @@
-"""What commands share: options, opening a device, how fast it simulates."""
+"""What commands share: options, opening a device, how fast it is."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from hw.common.config import CONFIGS, ChipConfig
-from sw.runtime.device import DEVICES, Device, open_device
+from sw.runtime.device import BOARD_PREFIX, DEVICES, Device, open_device
+from sw.runtime.errors import DeviceError
 
 from .console import working
 
 #: DRAM of a simulated board unless asked otherwise, in MiB: far more than a simulation gets through.
 DRAM_MIB = 256
+#: Configuration unless asked otherwise; a board has its own.
+DEFAULT_CONFIG = "base"
 
 
 class Probability(click.FloatRange):
@@ -34,8 +38,19 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--config, --device, --json, --dram-mib, --latency, --stall, --seed."""
     for option in reversed(
         (
-            click.option("--config", "config_name", default="base", show_default=True, help=f"Chip configuration: {', '.join(CONFIGS)}."),
-            click.option("--device", "device_name", default="rtl", show_default=True, help=f"Where it runs: {', '.join(DEVICES)}."),
+            click.option(
+                "--config",
+                "config_name",
+                default=None,
+                help=f"Chip configuration: {', '.join(CONFIGS)} [{DEFAULT_CONFIG}; on a board its own].",
+            ),
+            click.option(
+                "--device",
+                "device_name",
+                default="rtl",
+                show_default=True,
+                help=f"Where it runs: {', '.join(DEVICES)}, {BOARD_PREFIX}PORT or {BOARD_PREFIX}PORT?baud=RATE.",
+            ),
             click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of operands and DRAM stalls."),
             click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
             click.option("--dram-mib", type=click.IntRange(1, 1 << 16), default=DRAM_MIB, show_default=True, help="DRAM of the board."),
@@ -48,9 +63,72 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_device(name: str) -> None:
-    """Raises click.BadParameter unless there is such a device."""
-    if name not in DEVICES:
-        raise click.BadParameter(f"--device must be one of {', '.join(DEVICES)}, not {name!r}")
+    """Raises click.BadParameter unless there could be such a device."""
+    if name.startswith(BOARD_PREFIX):
+        # Brings in the serial port, which other devices do not need.
+        from sw.runtime.board import BoardAddress
+
+        try:
+            BoardAddress.parse(name)
+        except DeviceError as error:
+            raise click.BadParameter(f"--{error}") from error
+    elif name not in DEVICES:
+        raise click.BadParameter(f"--device must be one of {', '.join(DEVICES)}, {BOARD_PREFIX}PORT, not {name!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a command runs its jobs: known before there is a job, so that jobs can be made for it.
+
+    Members
+    -------
+    name : str
+        Of the device.
+    config : ChipConfig
+    memory_bytes : int
+        DRAM that jobs may use.
+    board : Device or None
+        The open board, if it is one.
+    options : dict
+        For `simulated`.
+    """
+
+    name: str
+    config: ChipConfig
+    memory_bytes: int
+    board: Device | None
+    options: dict[str, Any]
+
+    def device(self, dram_bytes: int) -> AbstractContextManager[Device]:
+        """The open device, with `dram_bytes` of DRAM where that can be chosen."""
+        if self.board is not None:
+            return nullcontext(self.board)
+        return simulated(self.name, self.config, dram_bytes=dram_bytes, **self.options)
+
+    def time_taken(self, cycles: int, seconds: float, khz: float) -> str:
+        """What jobs of so many cycles took, in words."""
+        if self.board is None:
+            return f"simulated in {seconds:.2f} s, {khz:.1f} kHz"
+        hertz, retries = self.board.transport.identity.clock_hz, self.board.transport.link.counters.retries
+        repeated = f", frames sent again: {retries}" if retries else ""
+        return f"{cycles / hertz * 1e3:.3g} ms at {hertz / 1e6:g} MHz; {seconds:.2f} s with what went over the link{repeated}"
+
+
+@contextmanager
+def target(device_name: str, config_name: str | None, *, dram_mib: int, seed: int, latency: int, stall: float) -> Iterator[Target]:
+    """What the options of `common_options` ask for. A board is open until the block ends."""
+    check_device(device_name)
+    config = None if config_name is None else ChipConfig.named(config_name)
+    options = {"seed": seed, "latency": latency, "stall": stall}
+    if device_name.startswith(BOARD_PREFIX):
+        with working(f"connecting to {device_name}"):
+            board = open_device(device_name, config)
+        with board:
+            yield Target(name=device_name, config=board.config, memory_bytes=board.memory_bytes, board=board, options=options)
+    else:
+        config = config or ChipConfig.named(DEFAULT_CONFIG)
+        limit = min(dram_mib << 20, 1 << config.axi_address_width)
+        yield Target(name=device_name, config=config, memory_bytes=limit, board=None, options=options)
 
 
 @contextmanager
@@ -87,5 +165,5 @@ class Stopwatch:
 
     @property
     def khz(self) -> float:
-        """Thousand simulated cycles a second; 0 on the golden device, which has no cycles."""
+        """Thousand simulated cycles a second; 0 on the golden device, which has no cycles, and on a board, which is not simulated."""
         return self.cycles / self.seconds / 1000 if self.seconds else 0.0

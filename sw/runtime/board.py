@@ -17,12 +17,11 @@ from hw.common.config import CONFIGS, ChipConfig
 from hw.common.registers import REGISTERS
 from hw.host.protocol import PROTOCOL_VERSION, WORD_BYTES, Space
 
+from .device import BOARD_PREFIX
 from .errors import DeviceError, LinkError
 from .link import CONNECT_SECONDS, Link
 from .serial_port import open_port
 
-#: What the name of a board's device begins with: `board:/dev/ttyUSB1`, `board:/dev/ttyUSB1?baud=1000000`.
-PREFIX = "board:"
 #: Bit rates of the boards there are, most usual first: tried in turn where none is given.
 BAUDS = (2_000_000, 1_000_000)
 #: Seconds between two looks at the interrupt: at first and at most.
@@ -59,7 +58,7 @@ class BoardIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class BoardAddress:
-    """What follows `PREFIX`: a port, and its bit rate if it was given."""
+    """What follows `BOARD_PREFIX`: a port, and its bit rate if it was given."""
 
     port: str
     baud: int | None
@@ -67,12 +66,12 @@ class BoardAddress:
     @classmethod
     def parse(cls, name: str) -> BoardAddress:
         """From the name of a device; `DeviceError` says what is wrong with it."""
-        port, mark, query = name.removeprefix(PREFIX).partition("?")
+        port, mark, query = name.removeprefix(BOARD_PREFIX).partition("?")
         key, _, value = query.partition("=")
         if not port:
-            raise DeviceError(f"device must be {PREFIX}PORT, such as {PREFIX}/dev/ttyUSB1, not {name!r}")
+            raise DeviceError(f"device must be {BOARD_PREFIX}PORT, such as {BOARD_PREFIX}/dev/ttyUSB1, not {name!r}")
         if mark and (key != "baud" or not value.isascii() or not value.isdigit() or int(value) < 1):
-            raise DeviceError(f"device must be {PREFIX}PORT or {PREFIX}PORT?baud=RATE with a rate of at least 1, not {name!r}")
+            raise DeviceError(f"device must be {BOARD_PREFIX}PORT or {BOARD_PREFIX}PORT?baud=RATE with a rate of at least 1, not {name!r}")
         return cls(port=port, baud=int(value) if mark else None)
 
 
@@ -146,7 +145,7 @@ def connected(address: BoardAddress) -> tuple[Any, Link]:
         raise problem
     raise LinkError(
         f"no Meshium board answers on {address.port} within {CONNECT_SECONDS:g} s at {'; at '.join(heard)}. Is it powered and programmed, is this its UART, "
-        f"and its bit rate ({PREFIX}{address.port}?baud=RATE)?"
+        f"and its bit rate ({BOARD_PREFIX}{address.port}?baud=RATE)?"
     )
 
 
@@ -179,7 +178,7 @@ class BoardTransport:
     """
 
     def __init__(self, config: ChipConfig | None, *, port: str, baud: int | None = None) -> None:
-        self.name = PREFIX + port
+        self.name = BOARD_PREFIX + port
         self._port, self.link = connected(BoardAddress(port=port, baud=baud))
         try:
             self.identity = identify(self.link)

@@ -1,6 +1,6 @@
 """The device: loads programs into a chip, runs them, and turns what went wrong into words.
 
-A `Device` drives a *transport*: the golden chip, the verilated chip, or later a board. All have the same few methods (`Transport`), so
+A `Device` drives a *transport*: the golden chip, the verilated chip, or a board. All have the same few methods (`Transport`), so
 whatever runs on one runs on all, and leaves the same bits.
 """
 
@@ -21,8 +21,10 @@ from ..isa.program import Program
 from .errors import ChipError, DeviceError, JobTimeout
 from .result import RunResult, read_result
 
-#: Names `open_device` knows.
+#: Names `open_device` knows, beside those that begin with `BOARD_PREFIX`.
 DEVICES = ("golden", "rtl")
+#: What the name of a board's device begins with: `board:/dev/ttyUSB1`, `board:/dev/ttyUSB1?baud=1000000`.
+BOARD_PREFIX = "board:"
 #: Cycles after which `run` gives up unless told otherwise.
 DEFAULT_LIMIT = 50_000_000
 
@@ -98,13 +100,17 @@ class Device:
 
     @property
     def name(self) -> str:
-        """Of the transport: "golden", "rtl"."""
+        """Of the transport: "golden", "rtl", "board:PORT"."""
         return str(self.transport.name)
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of DRAM."""
         return int(self.transport.memory_bytes)
+
+    @property
+    def _more_memory(self) -> str:
+        return "use smaller sizes or batches" if self.name.startswith(BOARD_PREFIX) else "open it with more"
 
     def register(self, name: str) -> int:
         """Value of a register by its name in the table."""
@@ -135,7 +141,7 @@ class Device:
         """
         program.require(self.config)
         if program.dram_bytes > self.memory_bytes:
-            raise DeviceError(f"program needs {program.dram_bytes} bytes of DRAM, the device has {self.memory_bytes}: open it with more")
+            raise DeviceError(f"program needs {program.dram_bytes} bytes of DRAM, the device has {self.memory_bytes}: {self._more_memory}")
         contents: dict[str, Any] = {name: item.data for name, item in program.buffers.items() if item.data is not None}
         for name, data in (inputs or {}).items():
             if name not in program.buffers:
@@ -221,19 +227,30 @@ def _open_rtl(config: ChipConfig, **options: Any) -> Any:
     return VerilatedChip(config, **options)
 
 
+def _open_board(config: ChipConfig | None, name: str) -> Any:
+    # Imported when asked for: the other devices need no serial port.
+    from .board import BoardAddress, BoardTransport
+
+    address = BoardAddress.parse(name)
+    return BoardTransport(config, port=address.port, baud=address.baud)
+
+
 _OPENERS: dict[str, Callable[..., Any]] = {"golden": _open_golden, "rtl": _open_rtl}
 
 
-def open_device(name: str, config: ChipConfig, **options: Any) -> Device:
-    """The device called `name`: "golden" (numpy, no time) or "rtl" (the verilated chip, cycle-accurate).
+def open_device(name: str, config: ChipConfig | None, **options: Any) -> Device:
+    """The device called `name`: "golden" (numpy, no time), "rtl" (the verilated chip, cycle-accurate) or "board:PORT" (sw/runtime/board.py).
 
-    Further options go to the transport: `dram_bytes`, `seed`; for "rtl" also `dram` (a DramModel).
+    A board may be opened without a configuration: the device then has the one the board has. Further options go to the transport: `dram_bytes`,
+    `seed`; for "rtl" also `dram` (a DramModel); a board takes none.
 
     Raises
     ------
     DeviceError
-        if there is no such device.
+        if there is no such device, or no board answers.
     """
+    if name.startswith(BOARD_PREFIX):
+        return Device(_open_board(config, name))
     if name not in _OPENERS:
-        raise DeviceError(f"device must be one of {', '.join(_OPENERS)}, not {name!r}")
+        raise DeviceError(f"device must be one of {', '.join(_OPENERS)}, {BOARD_PREFIX}PORT, not {name!r}")
     return Device(_OPENERS[name](config, **options))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 from hw.common.config import ChipConfig
 from hw.common.isa import ENGINES
@@ -75,3 +75,15 @@ def read_result(config: ChipConfig, read: Callable[[str], int]) -> RunResult:
         sbuf_conflicts=read("SBUF_CONFLICTS"),
         engines=engines,
     )
+
+
+def total(results: Sequence[RunResult]) -> RunResult:
+    """The counters of jobs that ran one after another, added up; at least one, all of one configuration."""
+    engines = {
+        engine: EngineCounters(
+            **{item.name: sum(getattr(result.engines[engine], item.name) for result in results) for item in fields(EngineCounters)}
+        )
+        for engine in results[0].engines
+    }
+    sums = {name: sum(getattr(result, name) for result in results) for name in ("cycles", "tensor_span", "rows", "macs", "sbuf_conflicts")}
+    return RunResult(config=results[0].config, engines=engines, **sums)

@@ -91,7 +91,7 @@ def test_every_pair_of_special_values(capsys: pytest.CaptureFixture, tmp_path: P
         (["--source", "disk"], "source must be one of sbuf, dram, not 'disk'"),
         (["--m", "5000"], "bytes of SBUF, config 'base' has 524288: use smaller sizes or --source dram"),
         (["--m", "1000000", "--k", "1000000", "--source", "dram"], "a needs DRAM up to byte 1000000000000, the limit is 268435456"),
-        (["--device", "board"], "--device must be one of golden, rtl, not 'board'"),
+        (["--device", "board"], "--device must be one of golden, rtl, board:PORT, not 'board'"),
         (["--save", "out.txt"], "--save must end in .npz, not 'out.txt'"),
         (["--save", "/nowhere/out.npz"], "--save must name a file in an existing folder"),
         (["--a", "missing.npy"], "missing.npy must be a readable .npy file"),

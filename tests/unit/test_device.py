@@ -92,7 +92,7 @@ def test_only_the_right_chip_is_accepted() -> None:
         Device(Broken(register="MAGIC", value=123))
     with pytest.raises(DeviceError, match=r"has config hash 0x00000001, config 'small' has 0x.*: open the device with the configuration"):
         Device(Broken(register="CONFIG_HASH", value=1))
-    with pytest.raises(DeviceError, match="device must be one of golden, rtl, not 'board'"):
+    with pytest.raises(DeviceError, match="device must be one of golden, rtl, board:PORT, not 'board'"):
         open_device("board", CONFIG)
 
 
