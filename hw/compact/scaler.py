@@ -96,10 +96,12 @@ class Scaler(wiring.Component):
         multiplier = Signal(2 * MULTIPLIER_STEPS, reset_less=True)
         limit = Signal(range(SHIFT_MAX // 2 + QUOTIENT_STEPS + 1), reset_less=True)
         steps, is_frozen = Signal.like(limit), Signal(reset_less=True)
-        half = Mux(self.i_shift > SHIFT_MAX, Const(SHIFT_MAX // 2), self.i_shift[1:])
+        is_over, is_odd = Signal(), Signal()
+        m.d.comb += [is_over.eq(self.i_shift > SHIFT_MAX), is_odd.eq(self.i_shift[0] | is_over)]
+        half = Mux(is_over, Const(SHIFT_MAX // 2), self.i_shift[1:])
         with m.If(self.i_load):
             m.d.sync += [
-                multiplier.eq(Cat(C(0, 1), Mux(self.i_shift[0], Cat(self.i_multiplier, C(0, 1)), Cat(C(0, 1), self.i_multiplier)))),
+                multiplier.eq(Cat(C(0, 1), Mux(is_odd, Cat(self.i_multiplier, C(0, 1)), Cat(C(0, 1), self.i_multiplier)))),
                 limit.eq(half + QUOTIENT_STEPS),
             ]
             with m.If(self.i_plain):

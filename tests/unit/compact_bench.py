@@ -26,7 +26,7 @@ DEBUG_LINES = 16
 
 def compact_config(**changes: Any) -> ChipConfig:
     """`nano` with an SBUF that is quick to fill."""
-    return replace(ChipConfig.named("nano"), **({"sbuf_bank_lines": 256} | changes))
+    return replace(ChipConfig.named("nano"), **({"sbuf_bank_lines": 128} | changes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,8 @@ class DatapathBench:
         self.reset = Signal()
         self._new_bus()
         self._names = [name for name, member in axi_pin_members(config).items() if member.flow.name == "Out"]
-        self._now = 0
+        self._valids = [getattr(self.dut, f"m_axi_{channel}valid") for channel in ("aw", "w", "ar")]
+        self._on_bus = False
 
     def _new_bus(self) -> None:
         options: dict[str, Any] = {
@@ -185,6 +186,7 @@ class DatapathBench:
     async def run(self, ctx: Any, item: Step, *, limit: int = 20000, reset_at: int | None = None) -> Ended:
         """Parameters, then the command, to its end, or to a reset in its cycle `reset_at`."""
         bus = self.dut.bus
+        self._on_bus = item.command in (Command.LOAD, Command.STORE, Command.FETCH)
         ctx.set(bus.write, 1)
         for index, value in (*item.parameters.items(), (Parameter.COMMAND, item.command.value)):
             assert not ctx.get(bus.busy)
@@ -194,6 +196,7 @@ class DatapathBench:
         ctx.set(bus.write, 0)
         words, cycles, moved = [], 0, 0
         while ctx.get(bus.busy):
+            assert self._on_bus or not any(ctx.get(pin) for pin in self._valids), f"{item} must not use the bus"
             assert cycles < limit, f"{item} is still busy after {limit} cycles"
             if cycles == reset_at:
                 await self._reset_all(ctx)
@@ -203,6 +206,7 @@ class DatapathBench:
             moved += ctx.get(bus.moved)
             cycles += 1
             await self.cycle(ctx)
+        self._on_bus = False
         error = ctx.get(bus.error_address) if ctx.get(bus.error) else None
         return Ended(cycles=cycles, words=words, error=error, moved=moved)
 
@@ -264,20 +268,24 @@ class DatapathBench:
     async def cycle(self, ctx: Any) -> None:
         """One clock cycle of everything around the datapath."""
         self._debug_before(ctx)
+        if not self._on_bus:
+            await ctx.tick()
+            return
         pins = {name: int(ctx.get(getattr(self.dut, name))) for name in self._names}
         await ctx.tick()
-        self.reads.step(
-            bool(pins["m_axi_arvalid"]), (pins["m_axi_arid"], pins["m_axi_araddr"], pins["m_axi_arlen"]), bool(pins["m_axi_rready"])
-        )
-        self.writes.step(
-            bool(pins["m_axi_awvalid"]), (pins["m_axi_awaddr"], pins["m_axi_awlen"]),
-            bool(pins["m_axi_wvalid"]), (pins["m_axi_wdata"], pins["m_axi_wlast"]), bool(pins["m_axi_bready"]),
-        )  # fmt: skip
+        self._bus(pins)
+        self._drive(ctx)
+
+    def _bus(self, pins: dict[str, int]) -> None:
+        """One clock edge at the AXI memories, for the pins of before it."""
+        read = (pins["m_axi_arid"], pins["m_axi_araddr"], pins["m_axi_arlen"])
+        self.reads.step(bool(pins["m_axi_arvalid"]), read, bool(pins["m_axi_rready"]))
+        write, line = (pins["m_axi_awaddr"], pins["m_axi_awlen"]), (pins["m_axi_wdata"], pins["m_axi_wlast"])
+        self.writes.step(bool(pins["m_axi_awvalid"]), write, bool(pins["m_axi_wvalid"]), line, bool(pins["m_axi_bready"]))
         assert not pins["m_axi_wvalid"] or pins["m_axi_wstrb"] == (1 << self.config.line_bytes) - 1
         for prefix in ("aw", "ar"):
             assert pins[f"m_axi_{prefix}id"] == 0 and pins[f"m_axi_{prefix}burst"] == 1
             assert 1 << pins[f"m_axi_{prefix}size"] == self.config.line_bytes
-        self._drive(ctx)
 
     def _drive(self, ctx: Any) -> None:
         dut = self.dut
