@@ -29,7 +29,7 @@ from sim.verilog import emit
 
 from .bitstream_flows import FLOWS, Flow, constraint_files, copy_constraints
 from .files import written_whole
-from .fpga_parts import part_of, require_fit
+from .fpga_parts import part_of, require_fit, require_room
 
 #: Seeds of the placement, tried in this order until one meets the clock.
 SEEDS = (1, 2, 3, 4, 5)
@@ -84,7 +84,7 @@ def build(board: Board, *, inner: wiring.Component | None = None, seeds: tuple[i
         if a tool is missing or fails.
     """
     folder, flow = result_folder(board), FLOWS[board.family]
-    part_of(board)
+    require_room(board)
     sources = _sources_key(board, seeds) if inner is None else ""
     result = _kept(folder, board, sources)
     if result is not None:

@@ -47,38 +47,51 @@ TAKES: dict[str, dict[str, dict[str, int]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An FPGA: its name for people, how much of each resource it has, and which document says so."""
+    """An FPGA.
+
+    Parameters
+    ----------
+    doc : str
+        Its name for people.
+    source : str
+        The document that says what it has.
+    has : dict of str to int
+        How much of each resource of `TAKES`.
+    memory_bits : int
+        Bits of all its memories together, LUT RAM included.
+    """
 
     doc: str
     source: str
     has: dict[str, int]
+    memory_bits: int
 
 
 #: By family and device, as `Board` spells them.
 PARTS: dict[tuple[str, str], Part] = {
     ("ecp5", "85k"): Part(
         doc="ECP5 LFE5U-85F", source="Lattice FPGA-DS-02012",
-        has={"LUT4": 83640, "FF": 83640, "DP16KD": 208, "MULT18X18D": 156, "EHXPLLL": 4},
+        has={"LUT4": 83640, "FF": 83640, "DP16KD": 208, "MULT18X18D": 156, "EHXPLLL": 4}, memory_bits=208 * 18432 + 669 * 1024,
     ),
     ("ecp5", "25k"): Part(
         doc="ECP5 LFE5U-25F", source="Lattice FPGA-DS-02012",
-        has={"LUT4": 24288, "FF": 24288, "DP16KD": 56, "MULT18X18D": 28, "EHXPLLL": 2},
+        has={"LUT4": 24288, "FF": 24288, "DP16KD": 56, "MULT18X18D": 28, "EHXPLLL": 2}, memory_bits=56 * 18432 + 194 * 1024,
     ),
     ("ice40", "up5k"): Part(
         doc="iCE40 UP5K", source="Lattice FPGA-DS-02008",
-        has={"LUT4": 5280, "FF": 5280, "SB_RAM40_4K": 30, "SB_SPRAM256KA": 4, "SB_MAC16": 8, "SB_PLL40": 1},
+        has={"LUT4": 5280, "FF": 5280, "SB_RAM40_4K": 30, "SB_SPRAM256KA": 4, "SB_MAC16": 8, "SB_PLL40": 1}, memory_bits=30 * 4096 + 4 * 262144,
     ),
     ("gowin", "GW1NR-LV9QN88PC6/I5"): Part(
         doc="Gowin GW1NR-9", source="Gowin DS117E",
-        has={"LUT4": 8640, "FF": 6480, "RAM16": 270, "BSRAM": 26, "MULT9X9": 40, "rPLL": 2},
+        has={"LUT4": 8640, "FF": 6480, "RAM16": 270, "BSRAM": 26, "MULT9X9": 40, "rPLL": 2}, memory_bits=26 * 18432 + 270 * 64,
     ),
     ("xilinx", "xc7a35ti"): Part(
         doc="Artix-7 XC7A35T", source="Xilinx DS180",
-        has={"LUT": 20800, "FF": 41600, "RAMB18": 100, "DSP48E1": 90, "MMCME2": 5},
+        has={"LUT": 20800, "FF": 41600, "RAMB18": 100, "DSP48E1": 90, "MMCME2": 5}, memory_bits=50 * 36864 + 400 * 1024,
     ),
     ("xilinx", "xc7a100t"): Part(
         doc="Artix-7 XC7A100T", source="Xilinx DS180",
-        has={"LUT": 63400, "FF": 126800, "RAMB18": 270, "DSP48E1": 240, "MMCME2": 6},
+        has={"LUT": 63400, "FF": 126800, "RAMB18": 270, "DSP48E1": 240, "MMCME2": 6}, memory_bits=135 * 36864 + 1188 * 1024,
     ),
 }  # fmt: skip
 
@@ -90,6 +103,36 @@ def part_of(board: Board) -> Part:
     except KeyError:
         known = ", ".join(f"{family} {device}" for family, device in PARTS)
         raise ConfigError(f"device must be one of {known}, not {board.family} {board.device!r} (board {board.name})") from None
+
+
+#: Multipliers of `ChipConfig.multiplier` -> the cell that does them, and how many one does.
+_MULTIPLIERS = {"ecp5": ("MULT18X18D", 1), "ice40": ("SB_MAC16", 2), "gowin": ("MULT9X9", 1)}
+
+
+def require_room(board: Board) -> None:
+    """`ConfigError` where the configuration alone tells that it does not fit, before minutes of synthesis do: memories and multipliers."""
+    part, config = part_of(board), board.config
+    over = []
+    memory = 8 * (config.sbuf_bytes + config.psum_bytes + board.memory_bytes)
+    if memory > part.memory_bits:
+        over.append(
+            f"memory: {memory:,} bits needed (SBUF {config.sbuf_bytes >> 10} KiB, PSUM {config.psum_bytes >> 10} KiB, the board's "
+            f"{board.memory_bytes >> 10} KiB), {part.memory_bits:,}"
+        )
+    if config.multiplier in _MULTIPLIERS and not config.has_float:
+        cell, each = _MULTIPLIERS[config.multiplier]
+        need = -(-config.rows * config.cols // each)
+        if need > part.has[cell]:
+            over.append(f"{cell}: {need:,} needed, {part.has[cell]:,}")
+    _refuse(board, over)
+
+
+def _refuse(board: Board, over: list[str]) -> None:
+    if over:
+        raise ConfigError(
+            f"config {board.config.name} must fit the FPGA of {board.name}: {'; '.join(over)} on the {part_of(board).doc}: choose a smaller "
+            "config (make bitstream CONFIG=...) or a larger board"
+        )
 
 
 def taken(family: str, cells: Counter[str]) -> dict[str, int]:
@@ -104,9 +147,5 @@ def require_fit(board: Board, cells: Counter[str]) -> dict[str, int]:
     """What `taken` says; `ConfigError` names every resource of which there is not enough."""
     part, need = part_of(board), taken(board.family, cells)
     over = [f"{resource}: {count:,} needed, {part.has[resource]:,}" for resource, count in need.items() if count > part.has[resource]]
-    if over:
-        raise ConfigError(
-            f"config {board.config.name} must fit the FPGA of {board.name}: {'; '.join(over)} on the {part.doc}: choose a smaller config "
-            "(make bitstream CONFIG=...) or a larger board"
-        )
+    _refuse(board, over)
     return need

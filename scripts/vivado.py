@@ -16,7 +16,7 @@ from sim.verilog import emit
 from .bitstream import Say, result_folder
 from .bitstream_flows import copy_constraints
 from .files import written_whole
-from .fpga_parts import part_of
+from .fpga_parts import part_of, require_room
 
 SCRIPT = """# Builds {name}.bit in this folder: vivado -mode batch -source build.tcl
 # Made by `make bitstream BOARD={name}`, for config {config} (hash 0x{hash:08x}).
@@ -52,6 +52,7 @@ def vivado_part(board: Board) -> str:
 def project(board: Board, *, inner: wiring.Component | None = None, say: Say = print) -> dict[str, Any]:
     """Writes the project of a Xilinx board; what stands in `<board>.json` beside it. `inner` takes the place of `BoardTop`, for tests."""
     folder = result_folder(board)
+    require_room(board)
     say(f"{board.name}: elaborating {board.config.name}")
     verilog = emit(make_top(board, inner=inner), name=board.name)
     script = SCRIPT.format(

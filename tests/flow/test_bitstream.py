@@ -18,7 +18,7 @@ from hw.boards.boards import BOARDS
 from hw.common.config import CONFIGS, ConfigError
 from scripts import bitstream, bitstream_flows, cmd_bitstream, fpga_parts
 from scripts.bitstream import TimingError, build, place, result_folder, with_config
-from scripts.fpga_parts import PARTS, TAKES, Part, part_of, require_fit, taken
+from scripts.fpga_parts import PARTS, TAKES, Part, part_of, require_fit, require_room, taken
 from scripts.meshium import main
 from sim import synthesis
 from sim.synthesis import SynthesisError
@@ -234,6 +234,30 @@ def test_message_names_every_resource_that_overflows() -> None:
     assert require_fit(board, Counter({"SB_LUT4": 5280}))["LUT4"] == 5280
     with pytest.raises(ConfigError, match="LUT4: 5,281 needed"):
         require_fit(board, Counter({"SB_LUT4": 5281}))
+
+
+def test_what_the_configuration_tells_is_said_before_elaboration(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bitstream, "make_top", None)
+    with pytest.raises(ConfigError, match=r"SB_MAC16: 32 needed, 8 on the iCE40 UP5K: choose a smaller config"):
+        build(with_config(BOARDS["icebreaker"], "small"), say=quiet)
+    with pytest.raises(ConfigError) as error:
+        build(with_config(BOARDS["ulx3s_25f"], "base"), say=quiet)
+    assert "memory: 6,553,600 bits needed (SBUF 512 KiB, PSUM 256 KiB, the board's 32 KiB), 1,230,848 on the ECP5 LFE5U-25F" in str(
+        error.value
+    )
+
+
+def test_room_at_its_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = BOARDS["icebreaker"]
+    bits = 8 * (board.config.sbuf_bytes + board.config.psum_bytes + board.memory_bytes)
+    monkeypatch.setitem(PARTS, ("ice40", "up5k"), replace(part_of(board), memory_bits=bits))
+    require_room(board)
+    monkeypatch.setitem(PARTS, ("ice40", "up5k"), replace(part_of(board), memory_bits=bits - 1))
+    with pytest.raises(ConfigError, match=rf"memory: {bits:,} bits needed"):
+        require_room(board)
+    for board in BOARDS.values():
+        monkeypatch.undo()
+        require_room(board)
 
 
 @pytest.mark.parametrize("family, cells, need", [
