@@ -42,7 +42,7 @@ class Ecp5Top(FamilyTop):
     Members
     -------
     esp32_gpio0 : Out(1)
-        High: the board's ESP32 would otherwise load another bitstream.
+        High: low, it would hold the board's ESP32 in its boot loader.
     """
 
     FAMILY = "ecp5"
