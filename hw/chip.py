@@ -233,3 +233,19 @@ class Chip(wiring.Component):
             ]
         for name, sequencer in sequencers.items():
             m.d.comb += getattr(self, f"trace_state_{name}").eq(sequencer.o_state)
+
+
+def make_chip(config: ChipConfig) -> Any:
+    """The chip of a configuration: a `Chip`, or a `hw.compact.chip.CompactChip`, which has the same members.
+
+    Raises
+    ------
+    ConfigError
+        if the configuration makes no chip.
+    """
+    if config.control == "compact":
+        # It is built of parts of this one.
+        from .compact.chip import CompactChip
+
+        return CompactChip(config=config)
+    return Chip(config=config)

@@ -10,7 +10,7 @@ import numpy as np
 from cocotb.triggers import RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
-from hw.chip import Chip
+from hw.chip import make_chip
 from hw.common.config import ChipConfig
 from hw.common.isa import ENGINES
 from hw.common.registers import REGISTERS, engine_register
@@ -26,7 +26,7 @@ from tb.vip.stream import random_pattern, steps
 BENCH = Bench(
     name="chip",
     doc="the whole chip against the golden chip: registers, DRAM and errors after random programs, AXI rules on the way",
-    top=lambda config: Chip(config=config),
+    top=make_chip,
     configs=(
         ChipConfig(
             name="mixed4x4", rows=4, cols=4, dtypes=("int8", "bf16"), adder_stages=2, accumulator_stages=2, output_lanes=4, sbuf_banks=2,

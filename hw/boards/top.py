@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out, connect
 
-from ..chip import Chip
+from ..chip import make_chip
 from ..common.isa import ENGINES
 from ..common.registers import SPACE_BYTES
 from ..control.axil import axil_signature
@@ -82,7 +82,7 @@ class BoardTop(wiring.Component):
             "CONFIG_HASH": config.hash, "MEMORY_BYTES": board.memory_bytes, "SBUF_BYTES": config.sbuf_bytes, "CLOCK_HZ": board.chip_hz,
         }  # fmt: skip
         registers = BoardRegisters(identity=identity, self_test=board.self_test, analyser=bool(board.analyser_depth))
-        chip, memory = Chip(config=config), BoardMemory(config=config, memory_bytes=board.memory_bytes)
+        chip, memory = make_chip(config), BoardMemory(config=config, memory_bytes=board.memory_bytes)
         csr, lines = CsrAccess(), WordAccess(config=config)
         m.submodules.link, m.submodules.registers = link, registers
         reset = Signal()

@@ -142,7 +142,7 @@ def _output(f: Firmware) -> None:
     lines = OUTPUT_LINES[OutputMode.RAW]
     f.set(f.lines, lines)
     f.call("check.header")
-    _aligned(f, {name: lines for name in ("base", *(f"stride{dim}" for dim in range(DIMENSIONS)))}, evict)
+    _aligned(f, dict.fromkeys(("base", *(f"stride{dim}" for dim in range(DIMENSIONS))), lines), evict)
     f.jump("evict.placed")
     f.label("evict.narrow")
     f.call("check.header")

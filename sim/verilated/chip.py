@@ -359,7 +359,7 @@ class VerilatedChip:
             path = ".".join((*scope[1:], name))
             match = re.fullmatch(pattern, path)
             if match:
-                found.append((int(match[1]), variable))
+                found.append((int(match[1] or 0), variable))
         if not found:
             raise SimulationError(f"{top_name(self.config)} has no memory {component}")
         return [variable for _, variable in sorted(found, key=lambda item: item[0])]
@@ -367,14 +367,15 @@ class VerilatedChip:
     @property
     def sbuf_banks(self) -> list[np.ndarray]:
         """The live banks of SBUF, each uint8 [lines, line bytes]."""
-        return [
-            item.array().view(np.uint8).reshape(-1, self.config.line_bytes) for item in self._banks("sbuf", r"sbuf\.bank_?(\d+)\.storage")
-        ]
+        memories = self._banks("sbuf", r"sbuf\.bank_?(\d+)\.storage|datapath\.sbuf\.memory()")
+        return [item.array().view(np.uint8).reshape(-1, self.config.line_bytes) for item in memories]
 
     @property
     def psum_banks(self) -> list[np.ndarray]:
         """The live banks of PSUM, each uint32 [rows, cols]."""
-        return [item.array().view(np.uint32).reshape(-1, self.config.cols) for item in self._banks("psum", r"psum\.bank_?(\d+)")]
+        memories = self._banks("psum", r"psum\.bank_?(\d+)|datapath\.psum\.memory()")
+        arrays = [item.array().view(np.uint32).reshape(-1, self.config.psum_rows, self.config.cols) for item in memories]
+        return [bank for array in arrays for bank in array]
 
     @property
     def sbuf(self) -> np.ndarray:

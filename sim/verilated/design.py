@@ -15,7 +15,7 @@ from .cache import BuildCache
 
 #: The memories Python may look into while a simulation runs, as (module, variable) of the generated Verilog.
 #: Only these are public: making everything public costs speed.
-PUBLIC_MEMORIES = (("bank", "storage"), ("psum_banks", "bank*"))
+PUBLIC_MEMORIES = (("bank", "storage"), ("psum_banks", "bank*"), ("compact_sbuf", "memory"), ("compact_psum", "memory"))
 
 
 def top_name(config: ChipConfig) -> str:
@@ -41,10 +41,10 @@ def chip_verilog(config: ChipConfig, *, initial_values: bool = True) -> str:
 
     def build(folder: Path) -> None:
         # Amaranth takes a second to import, which a warm start does not spend.
-        from hw.chip import Chip
+        from hw.chip import make_chip
         from sim.verilog import emit
 
-        (folder / "chip.v").write_text(emit(Chip(config=config), name=top_name(config), initial_values=initial_values))
+        (folder / "chip.v").write_text(emit(make_chip(config), name=top_name(config), initial_values=initial_values))
 
     folder = BuildCache(root=toolchain.build_root() / "verilog-cache").get(parts, build, label=f"Verilog of {config.name}")
     return (folder / "chip.v").read_text()

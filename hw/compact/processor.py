@@ -1,0 +1,196 @@
+"""The compact chip's processor: an accumulator machine of 32 bits with program and data in block RAM."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..common.config import ChipConfig
+from .alu import Alu
+from .bus import DatapathBus, Parameter
+from .encoding import CALL_DEPTH, DATA_ADDRESS_BITS, PROGRAM_ADDRESS_BITS, Condition, Input, Operation
+from .memory_map import REGISTER_WORDS
+
+#: Bits of `Input.TIME`.
+TIME_BITS = 16
+
+
+class RegisterAccess(wiring.Signature):
+    """The register space in the processor's data memory, seen from who asks. Reads and writes are on their own.
+
+    Members
+    -------
+    write : Out(1), write_address : Out(7), write_data : Out(32), write_strobe : Out(4), written : In(1)
+        Written in the first cycle with `write` and `written`.
+    read : Out(1), read_address : Out(7), taken : In(1), read_data : In(32)
+        `read_data` is the word in the cycle after the first with `read` and `taken`.
+    """
+
+    def __init__(self) -> None:
+        width = (REGISTER_WORDS - 1).bit_length()
+        super().__init__(
+            {
+                "write": Out(1), "write_address": Out(width), "write_data": Out(32), "write_strobe": Out(4), "written": In(1),
+                "read": Out(1), "read_address": Out(width), "taken": In(1), "read_data": In(32),
+            }
+        )  # fmt: skip
+
+
+class Processor(wiring.Component):
+    """Runs a program (`encoding.py`) from address 0.
+
+    Registers: A (32 bits), X (8), carry, program counter, `CALL_DEPTH` return addresses. An instruction takes two cycles: in the first the data
+    memory is read and the program counter moves on, in the second A, X or a memory word is written and the next instruction is read. Words
+    that the datapath fetches go to the data memory at X, which moves on; the first cycle of a STORE that meets one is repeated. The registers'
+    accesses use the cycles in which the processor needs no memory: they never slow it down, and are served within two cycles, reads always, writes
+    unless a word is fetched.
+
+    Latency: the first instruction ends in the third cycle after reset. Reset: begins at address 0; A, X, carry, the return addresses and
+    the data memory keep what they hold.
+
+    Parameters
+    ----------
+    config : ChipConfig
+    program : sequence of int
+        Words of 16 bits.
+
+    Members
+    -------
+    bus : Out(DatapathBus)
+    registers : In(RegisterAccess)
+    i_doorbell : In(1)
+        `Condition.DOORBELL`.
+    i_restart : In(1)
+        `Input.TIME` is 0 in the next cycle.
+    i_moved : In(1)
+        `Condition.MOVED`.
+    o_write : Out(1), o_port : Out(4), o_data : Out(32)
+        An `Output` from 16 on is written, numbered from 0.
+    o_x : Out(8)
+        X.
+
+    Raises
+    ------
+    ValueError
+        if there is no program, it does not fit, or a word does not.
+    """
+
+    def __init__(self, *, config: ChipConfig, program: Sequence[int]) -> None:
+        limit = 1 << PROGRAM_ADDRESS_BITS
+        if not 1 <= len(program) <= limit:
+            raise ValueError(f"program must be 1 to {limit} words, not {len(program)}: shorten it")
+        if not all(0 <= word < 1 << 16 for word in program):
+            raise ValueError(f"program must be words of 16 bits, not {next(word for word in program if not 0 <= word < 1 << 16):#x}")
+        self._config = config
+        self._program = tuple(program)
+        super().__init__(
+            {
+                "bus": Out(DatapathBus(config)), "registers": In(RegisterAccess()), "i_doorbell": In(1), "i_restart": In(1), "i_moved": In(1),
+                "o_write": Out(1), "o_port": Out(4), "o_data": Out(32), "o_x": Out(DATA_ADDRESS_BITS),
+            }
+        )  # fmt: skip
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.program = program = Memory(shape=16, depth=len(self._program), init=self._program)
+        word = program.read_port()
+        instruction = word.data
+        operand, operation = instruction[:DATA_ADDRESS_BITS], instruction[8:12]
+        # `second`: of the two cycles. `ready`: the instruction is one, which it is not in the first cycle after reset.
+        second, ready, advance, execute = Signal(init=1), Signal(), Signal(), Signal()
+        pc = Signal(PROGRAM_ADDRESS_BITS)
+        stores = operation == Operation.STORE
+        m.d.comb += [
+            execute.eq(second & ready & ~instruction[15]),
+            advance.eq(second & ~(execute & stores & self.bus.fetched)),
+            word.addr.eq(pc),
+            word.en.eq(advance),
+        ]
+        m.d.sync += ready.eq(1)
+        with m.If(~second | advance):
+            m.d.sync += second.eq(~second)
+
+        m.submodules.alu = alu = Alu()
+        self._compute(m, alu, instruction, execute)
+        address = Signal(DATA_ADDRESS_BITS)
+        m.d.comb += address.eq(operand | Mux(instruction[14], self.o_x, 0))
+        self._memory(m, alu, address, second, execute & stores)
+        with m.If(execute & (operation == Operation.INDEX)):
+            m.d.sync += self.o_x.eq(alu.o_s)
+        with m.If(self.bus.fetched):
+            m.d.sync += self.o_x.eq(self.o_x + 1)
+        outputs = execute & (operation == Operation.OUTPUT)
+        m.d.comb += [
+            self.bus.write.eq(outputs & ~operand[4]),
+            self.bus.index.eq(Parameter(operand[:4])),
+            self.bus.data.eq(alu.o_a),
+            self.o_write.eq(outputs & operand[4]),
+            self.o_port.eq(operand[:4]),
+            self.o_data.eq(alu.o_a),
+        ]
+        with m.If(~second):
+            self._jump(m, instruction, alu, pc)
+        return m
+
+    def _compute(self, m: Module, alu: Alu, instruction: Value, execute: Value) -> None:
+        """What S is beside the memory: immediate and inputs."""
+        time = Signal(TIME_BITS)
+        m.d.sync += time.eq(Mux(self.i_restart, 0, time + 1))
+        small, immediate = Signal(32), instruction[:DATA_ADDRESS_BITS]
+        m.d.comb += small.eq(immediate)
+        with m.If(instruction[14]):
+            m.d.comb += small.eq(Mux(instruction[0] == Input.TIME, time, self.bus.error_address))
+        m.d.comb += [
+            alu.i_input.eq(small),
+            alu.i_source.eq(instruction[12:14]),
+            alu.i_operation.eq(instruction[8:12]),
+            alu.i_execute.eq(execute),
+        ]
+
+    def _memory(self, m: Module, alu: Alu, address: Value, second: Value, stores: Value) -> None:
+        """The data memory: the datapath's words first, then the processor, then the registers in the other of its two cycles."""
+        bus, registers = self.bus, self.registers
+        m.submodules.data = memory = Memory(shape=32, depth=1 << DATA_ADDRESS_BITS, init=[])
+        read, write = memory.read_port(), memory.write_port(granularity=8)
+        m.d.comb += [
+            read.en.eq(~second | registers.read),
+            read.addr.eq(Mux(second, registers.read_address, address)),
+            registers.taken.eq(second),
+            registers.read_data.eq(read.data),
+            alu.i_memory.eq(read.data),
+            write.addr.eq(registers.write_address),
+            write.data.eq(registers.write_data),
+            registers.written.eq(~second & ~bus.fetched),
+            write.en.eq(registers.write_strobe & (registers.write & ~second).replicate(4)),
+        ]
+        with m.If(second):
+            m.d.comb += [write.addr.eq(address), write.data.eq(alu.o_a), write.en.eq(stores.replicate(4))]
+        with m.If(bus.fetched):
+            m.d.comb += [write.addr.eq(self.o_x), write.data.eq(bus.word), write.en.eq(0xF)]
+
+    def _jump(self, m: Module, instruction: Value, alu: Alu, pc: Signal) -> None:
+        """The program counter, in the first cycle of an instruction."""
+        condition, taken = instruction[PROGRAM_ADDRESS_BITS:15], Signal()
+        conditions: dict[Condition, Value] = {
+            Condition.ALWAYS: Const(1), Condition.CALL: Const(1), Condition.RETURN: Const(1), Condition.ZERO: alu.o_zero,
+            Condition.NONZERO: ~alu.o_zero, Condition.CARRY: alu.o_carry, Condition.NO_CARRY: ~alu.o_carry, Condition.NEGATIVE: alu.o_a[31],
+            Condition.ODD: alu.o_a[0], Condition.BUSY: self.bus.busy, Condition.FREE: ~self.bus.busy, Condition.ERROR: self.bus.error,
+            Condition.MOVED: self.i_moved, Condition.DOORBELL: self.i_doorbell,
+        }  # fmt: skip
+        with m.Switch(condition):
+            for name, value in conditions.items():
+                with m.Case(name):
+                    m.d.comb += taken.eq(value)
+        stack = [Signal(PROGRAM_ADDRESS_BITS, name=f"return{level}") for level in range(CALL_DEPTH)]
+        following = Signal.like(pc)
+        m.d.comb += following.eq(pc + 1)
+        m.d.sync += pc.eq(following)
+        with m.If(instruction[15] & taken):
+            m.d.sync += pc.eq(instruction[:PROGRAM_ADDRESS_BITS])
+            with m.If(condition == Condition.CALL):
+                m.d.sync += Cat(stack).eq(Cat(following, *stack[:-1]))
+            with m.If(condition == Condition.RETURN):
+                m.d.sync += [pc.eq(stack[0]), Cat(stack[:-1]).eq(Cat(stack[1:]))]
