@@ -21,23 +21,14 @@ def compile_batches(layers: Sequence[Linear], *, batch: int, config: ChipConfig,
     CompileError, ConfigError
         as `compile_graph` does; for DRAM only if not even a single row fits.
     """
-    _compile(layers, 1, config, dram_bytes)
+    # If not even one does, this says what is wrong.
+    compile_graph(layers, batch=1, config=config, dram_bytes=dram_bytes)
     # The longest batches there are: the whole, halves, thirds, ...
     for longest in sorted({tiles(batch, count) for count in range(1, batch + 1)}, reverse=True):
         sizes = [length for _, length in balanced(batch, longest)]
         try:
-            made = {size: _compile(layers, size, config, dram_bytes) for size in set(sizes)}
+            made = {size: compile_graph(layers, batch=size, config=config, dram_bytes=dram_bytes) for size in set(sizes)}
         except CompileError:
             continue
         return [made[size] for size in sizes]
     raise CompileError(f"batch must be at least 1, not {batch!r}")
-
-
-def _compile(layers: Sequence[Linear], batch: int, config: ChipConfig, dram_bytes: int) -> CompiledGraph:
-    graph = compile_graph(layers, batch=batch, config=config, dram_bytes=dram_bytes)
-    needed = graph.program.dram_bytes
-    if needed > dram_bytes:
-        raise CompileError(
-            f"{batch} rows need {needed} bytes of DRAM with their queues, the limit is {dram_bytes}: use smaller layers or more DRAM"
-        )
-    return graph

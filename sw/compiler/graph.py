@@ -99,6 +99,7 @@ class _Compiler:
         self.layers = layers
         self.config = config
         self.batch = batch
+        self.dram_bytes = dram_bytes
         self.job = Job(config=config)
         self.mode = OutputMode.INT8 if layers[-1].is_requantised else OutputMode.INT32
         rows = min(config.psum_rows, block_rows or max(BLOCK_ROWS, step_cycles(1, config) + BLOCK_ROWS // 3))
@@ -124,6 +125,10 @@ class _Compiler:
                 if 0 <= turn - index < len(self.blocks):
                     tile = self._emit_layer(index, turn - index, tile)
         program = self.job.program(self.at.memory, note=f"mlp of {len(self.layers)} layers, batch {self.batch}")
+        if program.dram_bytes > self.dram_bytes:
+            raise CompileError(
+                f"{program.note} needs {program.dram_bytes} bytes of DRAM with its queues, the limit is {self.dram_bytes}: use smaller batches or more DRAM"
+            )
         return CompiledGraph(config=self.config, layers=self.layers, batch=self.batch, program=program)
 
     def _emit_load(self, name: str, base: int, first: int, lines: int, post: str, waits: Sequence[tuple[str, int]] = ()) -> None:

@@ -12,6 +12,8 @@ from ..isa.program import Buffer, Program
 
 #: DRAM buffers begin at multiples of this: a burst never has to be cut at the start of one.
 BUFFER_ALIGNMENT = 4096
+#: The same in a memory of less than `ROOMY_BYTES`, where so much would be lost in gaps: the longest line there is.
+PACKED_ALIGNMENT, ROOMY_BYTES = 128, 1 << 20
 
 
 class CompileError(ValueError):
@@ -29,8 +31,14 @@ class Memory:
 
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
+        self._alignment = BUFFER_ALIGNMENT if limit >= ROOMY_BYTES else PACKED_ALIGNMENT
         self.buffers: dict[str, Buffer] = {}
         self.end = 0
+
+    @property
+    def next_address(self) -> int:
+        """Where the next thing begins."""
+        return -(-self.end // self._alignment) * self._alignment
 
     def add(self, name: str, size: int, data: bytes | None = None) -> int:
         """Reserves `size` bytes called `name`; their address.
@@ -40,7 +48,7 @@ class Memory:
         CompileError
             if they do not fit.
         """
-        address = -(-self.end // BUFFER_ALIGNMENT) * BUFFER_ALIGNMENT
+        address = self.next_address
         if address + size > self._limit:
             raise CompileError(
                 f"{name} needs DRAM up to byte {address + size}, the limit is {self._limit}: use smaller sizes or more DRAM (--dram-mib)"
@@ -98,6 +106,6 @@ class Job:
             config_hash=self.config.hash,
             queues=self._queues,
             buffers=memory.buffers,
-            queue_base=-(-memory.end // BUFFER_ALIGNMENT) * BUFFER_ALIGNMENT,
+            queue_base=memory.next_address,
             note=note,
         )

@@ -119,8 +119,14 @@ def test_refusals() -> None:
     with pytest.raises(CompileError, match="results of 64 rows do not fit"):
         short = ChipConfig(rows=8, cols=8, output_lanes=8, sbuf_bank_lines=128)
         compile_graph(network(rng, [8, 8]), batch=64, config=short, block_rows=64)
-    with pytest.raises(CompileError, match=r"output needs DRAM up to byte .*, the limit is 20000"):
-        compile_graph(good, batch=300, config=SMALL, dram_bytes=20000)
+    with pytest.raises(CompileError, match=r"output needs DRAM up to byte .*, the limit is 5000"):
+        compile_graph(good, batch=300, config=SMALL, dram_bytes=5000)
+    packed = compile_graph(good, batch=300, config=SMALL, dram_bytes=20000).program.dram_bytes
+    assert packed < 20000
+    with pytest.raises(
+        CompileError, match=f"batch 300 needs {packed} bytes of DRAM with its queues, the limit is {packed - 1}: use smaller"
+    ):
+        compile_graph(good, batch=300, config=SMALL, dram_bytes=packed - 1)
     with pytest.raises(ConfigError, match="dtype must be one of bf16"):
         floats = ChipConfig(name="float", rows=4, cols=4, output_lanes=4, dtypes=("bf16",), adder_stages=2, accumulator_stages=2)
         compile_graph(good, batch=1, config=floats)

@@ -188,7 +188,7 @@ def test_results_of_32_bits_agree_in_both_modes(mode: OutputMode) -> None:
         ({"source": "tape"}, ValueError, "source must be one of sbuf, dram, not 'tape'"),
         ({"m": 4096, "k": 64}, CompileError, "need 262720 bytes of SBUF, config 'small' has 65536: use smaller sizes or --source dram"),
         ({"m": 4096, "source": "dram", "dram_bytes": 4096}, CompileError, "a needs DRAM up to byte 32768, the limit is 4096"),
-        ({"source": "dram", "dram_bytes": 9216}, CompileError, "bytes of DRAM with its queues, the limit is 9216"),
+        ({"source": "dram", "dram_bytes": 1087}, CompileError, "needs 1088 bytes of DRAM with its queues, the limit is 1087"),
         ({"config": ChipConfig(rows=4, cols=8, output_lanes=8)}, ConfigError, "a chip needs rows == cols"),
     ],
 )
