@@ -23,19 +23,19 @@ WORD_BYTES = 4
 def evict_cycles(config: ChipConfig, *, rows: int, shifts: list[int] | None) -> int:
     """Cycles of an EVICT of `rows` rows: INT8 with the columns' `shifts` as in the scale words, or (None) RAW and INT32."""
     if shifts is None:
-        row = config.cols * (2 + WORD_BYTES * (QUOTIENT_STEPS + 1))
+        row = config.cols * (2 + WORD_BYTES * QUOTIENT_STEPS)
     else:
-        row = sum(3 + requantise_steps(shift) for shift in shifts)
-    return rows * row + 1
+        row = sum(2 + requantise_steps(shift) for shift in shifts)
+    return rows * row + 2
 
 
 class Evict(wiring.Component):
     """Runs EVICT, and keeps the biases and scale words that LOAD_CHANNEL reads.
 
-    An element is loaded with its bias added (1 cycle), meets its scale word (1), runs through the `Scaler` and is put into the line (1 an octet);
-    the line is written in the cycle after its last octet, while the next element is loaded.
+    An element's scale word is taken (1 cycle), the element is loaded with its bias added (1) and runs through the `Scaler`. An octet is put into
+    the line in the cycle after its last step, and a complete line is written in the next, while the next element is on its way.
 
-    Latency: `evict_cycles`. Throughput: one element at a time. Reset ends nothing by itself: the command has to fall too.
+    Latency: `evict_cycles`. Throughput: one element at a time. Reset forgets the command's progress; biases and scale words are lost or kept.
 
     Parameters
     ----------
@@ -88,18 +88,21 @@ class Evict(wiring.Component):
         column, octet = Signal(range(config.cols)), Signal(range(WORD_BYTES))
         column_next, octet_next = Signal.like(column), Signal.like(octet)
         m.d.sync += [column.eq(column_next), octet.eq(octet_next)]
-        m.d.comb += [column_next.eq(column), octet_next.eq(octet)]
         ends_element, ends_row, ends_line = Signal(), Signal(), Signal()
-        place = Cat(octet, column)
         m.d.comb += [
-            ends_element.eq(is_int8 | octet.all()),
+            column_next.eq(column + ends_element),
+            octet_next.eq(octet + (scaler.o_last_step & ~is_int8)),
+            ends_element.eq(scaler.o_last_step & (is_int8 | octet.all())),
             ends_row.eq(ends_element & column.all()),
-            ends_line.eq(Mux(is_int8, column.all(), place[: len(column)].all())),
+            ends_line.eq(scaler.o_last_step & Mux(is_int8, column.all(), Cat(octet, column)[: len(column)].all())),
+            self.o_step_psum.eq(ends_row),
         ]
 
-        x = Signal(signed(32), reset_less=True)
         is_scale = Signal()
         word = self._channel(m, column_next, is_scale)
+        # Loaded in every cycle: it stays because what it is made of stays.
+        x, element = Signal(signed(32), reset_less=True), Array(self.i_row)[column]
+        m.d.sync += x.eq(Mux(self.i_flags.bias, (element + word)[:32], element))
         m.d.comb += [
             scaler.i_x.eq(x),
             scaler.i_multiplier.eq(word[:MULTIPLIER_BITS]),
@@ -107,38 +110,39 @@ class Evict(wiring.Component):
             scaler.i_plain.eq(~is_int8),
             scaler.i_zero.eq(self.i_flags.relu & x[-1]),
             self.o_octet.eq(scaler.o),
+            is_scale.eq(ends_element | ~self.i_active),
         ]
-        is_full, is_row_full = Signal(), Signal()
-        offset = Signal.like(self.o_offset)
-        m.d.sync += [is_full.eq(0), is_row_full.eq(0)]
         with m.FSM():
-            with m.State("ELEMENT"):
-                element = Array(self.i_row)[column]
-                m.d.sync += x.eq(Mux(self.i_flags.bias, (element + word)[:32], element))
-                m.d.comb += is_scale.eq(self.i_active)
-                with m.If(self.i_active & ~self.o_done):
-                    m.next = "SCALE"
             with m.State("SCALE"):
                 m.d.comb += scaler.i_load.eq(1)
+                with m.If(self.i_active):
+                    m.next = "SUM"
+            with m.State("SUM"):
                 m.next = "STEP"
+                with m.If(self.o_done):
+                    m.next = "SCALE"
             with m.State("STEP"):
                 m.d.comb += scaler.i_step.eq(1)
-                with m.If(scaler.o_last_step):
-                    m.next = "PUT"
-            with m.State("PUT"):
-                m.d.comb += [self.o_put.eq(1), scaler.i_next.eq(1), octet_next.eq(Mux(is_int8, 0, octet + 1))]
-                m.d.sync += [is_full.eq(ends_line), is_row_full.eq(ends_row), offset.eq(Mux(is_int8, 0, place[len(column) :]))]
-                m.next = "STEP"
                 with m.If(ends_element):
-                    m.d.comb += [column_next.eq(column + 1), self.o_step_psum.eq(ends_row)]
-                    m.next = "ELEMENT"
-        m.d.comb += [
-            self.o_write.eq(is_full),
-            self.o_offset.eq(offset),
-            self.o_step_sbuf.eq(is_row_full),
-            self.o_done.eq(is_row_full & self.i_last),
-        ]
+                    m.next = "SCALE"
+        self._lines(m, scaler.o_last_step, ends_line, ends_row)
         return m
+
+    def _lines(self, m: Module, last_step: Any, ends_line: Signal, ends_row: Signal) -> None:
+        """What follows an octet's last step: it is put into the line, then the line is written."""
+        ended_line, ended_row, is_row_full = Signal(), Signal(), Signal()
+        m.d.sync += [
+            self.o_put.eq(last_step),
+            ended_line.eq(ends_line),
+            ended_row.eq(ends_row),
+            self.o_write.eq(ended_line),
+            is_row_full.eq(ended_row),
+        ]
+        with m.If(is_row_full):
+            m.d.sync += self.o_offset.eq(0)
+        with m.Elif(self.o_write):
+            m.d.sync += self.o_offset.eq(self.o_offset + 1)
+        m.d.comb += [self.o_step_sbuf.eq(is_row_full), self.o_done.eq(is_row_full & self.i_last)]
 
     def _channel(self, m: Module, column: Signal, is_scale: Signal) -> Any:
         """The memory of biases and scale words, in descending order as COUNT is; what it holds for the column of the cycle before."""

@@ -27,24 +27,23 @@ class Scaler(wiring.Component):
     number of steps is had for odd and even shifts by moving the multiplier up one or two bits first. For short shifts the octet has the
     quotient before the multiplier is used up: it is frozen, and what still leaves the sum tells only whether the quotient fits.
 
-    Latency: after `i_load`, `requantise_steps(shift)` cycles with `i_step` until `o_last_step`, then `o` is the requantised octet. With `i_plain` the
-    number itself: `QUOTIENT_STEPS` cycles for each of its octets, lowest first. Throughput: one number at a time. Reset: none, `i_load` sets all.
+    Latency: `requantise_steps(shift)` cycles with `i_step`, without a gap; the last has `o_last_step`, and in the cycle after it `o` is the
+    requantised octet. With `i_plain` the number itself: an octet each `QUOTIENT_STEPS` steps, lowest first. Throughput: one number at a
+    time. Reset: none, a cycle without `i_step` clears the sum.
 
     Members
     -------
-    i_x : In(signed(32))
-        Must stay from `i_load` to the last `o`.
     i_multiplier : In(16), i_shift : In(6)
-    i_zero : In(1)
-        At `i_load`: the product is 0.
     i_plain : In(1)
-        No scaling, rounding nor saturation.
+        No scaling, rounding nor saturation. Must stay from `i_load` to the last `o`.
     i_load : In(1)
-        Takes a scale word.
+        Takes a scale word; not while it steps.
+    i_x : In(signed(32))
+        Must stay while it steps, and have a cycle without a step before.
+    i_zero : In(1)
+        The product is 0. As `i_x`.
     i_step : In(1)
         Works in this cycle.
-    i_next : In(1)
-        `o` has been used; the next octet's steps follow (`i_plain`).
     o_last_step : Out(1)
         This step is the octet's last.
     o : Out(8)
@@ -54,7 +53,7 @@ class Scaler(wiring.Component):
         super().__init__(
             {
                 "i_x": In(signed(32)), "i_multiplier": In(MULTIPLIER_BITS), "i_shift": In(SHIFT_BITS), "i_zero": In(1), "i_plain": In(1),
-                "i_load": In(1), "i_step": In(1), "i_next": In(1), "o_last_step": Out(1), "o": Out(QUOTIENT_BITS),
+                "i_load": In(1), "i_step": In(1), "o_last_step": Out(1), "o": Out(QUOTIENT_BITS),
             }
         )  # fmt: skip
 
@@ -71,15 +70,10 @@ class Scaler(wiring.Component):
             first.eq(Mux(digit[0], total + self.i_x, total)),
             second.eq(Mux(digit[1], (first >> 1) + self.i_x, first >> 1)),
         ]
-        with m.If(self.i_step):
-            m.d.sync += [total.eq(second >> 1), misfit.eq(misfit | (is_frozen & ((first[0] != octet[-1]) | (second[0] != octet[-1]))))]
-            with m.If(~is_frozen):
-                m.d.sync += [
-                    octet.eq(Cat(octet[2:], first[0], second[0])),
-                    guard.eq(octet[1]),
-                    sticky.eq(sticky | guard | octet[0]),
-                ]
-        with m.If(self.i_load):
+        m.d.sync += [total.eq(second >> 1), misfit.eq(misfit | (is_frozen & ((first[0] != octet[-1]) | (second[0] != octet[-1]))))]
+        with m.If(~is_frozen):
+            m.d.sync += [octet.eq(Cat(octet[2:], first[0], second[0])), guard.eq(octet[1]), sticky.eq(sticky | guard | octet[0])]
+        with m.If(~self.i_step | self.i_zero):
             m.d.sync += [value.eq(0) for value in (total, octet, guard, sticky, misfit)]
 
         fits, up = Signal(), Signal()
@@ -96,7 +90,7 @@ class Scaler(wiring.Component):
         multiplier = Signal(2 * MULTIPLIER_STEPS, reset_less=True)
         limit = Signal(range(SHIFT_MAX // 2 + QUOTIENT_STEPS + 1), reset_less=True)
         steps, is_frozen = Signal.like(limit), Signal(reset_less=True)
-        is_over, is_odd = Signal(), Signal()
+        is_over, is_odd, is_complete = Signal(), Signal(), Signal()
         m.d.comb += [is_over.eq(self.i_shift > SHIFT_MAX), is_odd.eq(self.i_shift[0] | is_over)]
         half = Mux(is_over, Const(SHIFT_MAX // 2), self.i_shift[1:])
         with m.If(self.i_load):
@@ -106,11 +100,13 @@ class Scaler(wiring.Component):
             ]
             with m.If(self.i_plain):
                 m.d.sync += [multiplier.eq(1), limit.eq(QUOTIENT_STEPS - 1)]
-            with m.If(self.i_zero):
-                m.d.sync += multiplier.eq(0)
-        with m.If(self.i_step):
-            m.d.sync += [multiplier.eq(multiplier >> 2), steps.eq(steps + 1), is_frozen.eq(is_frozen | (steps == limit))]
-        with m.If(self.i_load | self.i_next):
+        with m.Elif(self.i_step):
+            m.d.sync += multiplier.eq(multiplier >> 2)
+        m.d.comb += [
+            is_complete.eq(is_frozen | (steps == limit)),
+            self.o_last_step.eq(self.i_step & is_complete & (self.i_plain | (steps >= MULTIPLIER_STEPS - 1))),
+        ]
+        m.d.sync += [steps.eq(steps + 1), is_frozen.eq(is_complete)]
+        with m.If(~self.i_step | self.o_last_step):
             m.d.sync += [steps.eq(0), is_frozen.eq(0)]
-        m.d.comb += self.o_last_step.eq((is_frozen | (steps == limit)) & (self.i_plain | (steps >= MULTIPLIER_STEPS - 1)))
         return multiplier[:2], is_frozen

@@ -21,26 +21,22 @@ def run(testbench: Any, dut: Scaler) -> None:
 
 
 async def load(ctx: Any, dut: Any, x: int, multiplier: int, shift: int, *, zero: int = 0, plain: int = 0) -> None:
-    for name, value in (("x", x), ("multiplier", multiplier), ("shift", shift), ("zero", zero), ("plain", plain), ("load", 1)):
+    for name, value in (("multiplier", multiplier), ("shift", shift), ("plain", plain), ("load", 1), ("x", ~x), ("zero", 1 - zero)):
         ctx.set(getattr(dut, f"i_{name}"), value)
     await ctx.tick()
-    ctx.set(dut.i_load, 0)
-    # Only `i_x` and `i_plain` have to stay.
-    ctx.set(dut.i_multiplier, ~multiplier)
-    ctx.set(dut.i_shift, ~shift)
-    ctx.set(dut.i_zero, 1 - zero)
+    # The number comes after its scale word, which does not stay.
+    for name, value in (("multiplier", ~multiplier), ("shift", ~shift), ("load", 0), ("x", x), ("zero", zero)):
+        ctx.set(getattr(dut, f"i_{name}"), value)
+    await ctx.tick()
 
 
 async def steps(ctx: Any, dut: Any) -> int:
-    """Steps to the last; a cycle without a step in between changes nothing."""
+    """Steps to the last."""
     count, is_last = 0, False
+    ctx.set(dut.i_step, 1)
     while not is_last:
-        if count == 3:
-            await ctx.tick()
-        ctx.set(dut.i_step, 1)
         is_last = bool(ctx.get(dut.o_last_step))
         await ctx.tick()
-        ctx.set(dut.i_step, 0)
         count += 1
         assert count < 50, "the last step must come"
     return count
@@ -62,6 +58,7 @@ def test_requantises(kind: str) -> None:
             taken = await steps(ctx, dut)
             context = f"{kind}, seed {len(kind)}: {x} * {factor} >> {places}"
             assert taken == requantise_steps(places), context
+            ctx.set(dut.i_step, 0)
             found = ctx.get(dut.o)
             assert found - 256 * (found >> 7) == (0 if zero else expected[index]), context
 
@@ -81,8 +78,6 @@ def test_plain_octets() -> None:
             for octet in range(4):
                 assert await steps(ctx, dut) == QUOTIENT_STEPS
                 assert ctx.get(dut.o) == (0 if zero else x >> 8 * octet & 255), f"octet {octet} of {x:#x}"
-                ctx.set(dut.i_next, 1)
-                await ctx.tick()
-                ctx.set(dut.i_next, 0)
+            ctx.set(dut.i_step, 0)
 
     run(testbench, dut)
