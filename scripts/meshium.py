@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "bitstream": ("scripts.cmd_bitstream", "bitstream", "Bitstreams of boards, their clocks met."),
     "program": ("scripts.cmd_program", "program", "Loads a bitstream into a board."),
     "simboard": ("scripts.cmd_board", "simboard", "A simulated board behind a pseudo-terminal."),
+    "bringup": ("scripts.cmd_bringup", "bringup", "The ladder a lab walks with a new board."),
+    "analyse": ("scripts.cmd_analyse", "analyse", "Captures signals inside a board into a waveform."),
     "doctor": ("scripts.doctor", "doctor", "Names what this machine lacks."),
 }
 

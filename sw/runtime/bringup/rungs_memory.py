@@ -1,0 +1,170 @@
+"""Rungs of the memories: SBUF by march and by address, the memory behind AXI."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from hw.debug.march import BACKGROUNDS, MARCH_C_MINUS, OPERATIONS
+from hw.debug.self_test import CONTROL, FOUND, PATTERN, RESULT, STATUS, Command
+from hw.host.protocol import Space
+
+from .compare import bits_of, explain, swapped_lanes
+from .session import BUFFERS, Fault, Session
+
+#: Most lines that go through AXI in one piece of the test.
+AXI_LINES = 1024
+#: Bytes of the memory's patterns that walk: below, single words; all of it is filled with addresses.
+WALK_WORDS = 64
+
+
+def run_self_test(session: Session, command: Command, first: int, last: int, *, alternate: bool = False, rows: bool = False) -> int:
+    """Runs a command of the self-test over lines; CONTROL after its end. `Fault` if SBUF does not answer it."""
+    fields = {"command": int(command), "alternate": int(alternate), "rows": int(rows)}
+    session.write_self_test(1, first, last)
+    session.write_self_test(0, sum(value << CONTROL[name][0] for name, value in fields.items()))
+    place, since, status = -1, time.monotonic(), 0
+
+    def ended() -> bool:
+        nonlocal place, since, status
+        status = session.self_test_register(0)
+        if status >> 2 != place:
+            place, since = status >> 2, time.monotonic()
+        if status & 1 and time.monotonic() - since > 5:
+            line = status >> STATUS["line"][0]
+            raise Fault(f"the self-test stands at line {line}: SBUF does not answer on the chip's debug port")
+        return not status & 1
+
+    session.wait(ended, lambda: "the self-test has not ended", seconds=600)
+    return status
+
+
+def march(session: Session) -> dict[str, Any]:
+    """March C- over all of SBUF with every background, by the self-test block; without it by loads and stores, a line at a time."""
+    if not session.has_self_test:
+        return _march_by_dma(session)
+    lines, words = session.config.sbuf_lines, session.config.line_bytes // 4
+    begin = time.monotonic()
+    for name, (word, alternate) in BACKGROUNDS.items():
+        session.write_self_test(PATTERN, *[word] * words)
+        status = run_self_test(session, Command.MARCH, 0, lines - 1, alternate=alternate)
+        if status >> STATUS["failed"][0] & 1:
+            raise Fault(_named(session, name, status, [word] * words))
+    seconds = time.monotonic() - begin
+    return {
+        "backgrounds": len(BACKGROUNDS),
+        "lines": lines,
+        "accesses": OPERATIONS * lines * len(BACKGROUNDS),
+        "march_seconds": round(seconds, 3),
+    }
+
+
+def _named(session: Session, background: str, status: int, pattern: list[int]) -> str:
+    """What the first failing read says."""
+    result = session.self_test_register(1)
+    line, failures = (result >> RESULT[name][0] & (1 << RESULT[name][1]) - 1 for name in ("line", "failures"))
+    element = MARCH_C_MINUS[status >> STATUS["failing_element"][0] & 7]
+    ones = status >> STATUS["ones"][0] & 1
+    found = [session.self_test_register(FOUND + index) for index in range(len(pattern))]
+    expected = [word ^ (0xFFFFFFFF if ones else 0) for word in pattern]
+    wrong = [
+        (32 * index + bit, expected[index] >> bit & 1) for index in range(len(pattern)) for bit in bits_of(found[index] ^ expected[index])
+    ]
+    names = ", ".join(f"bit {bit} (lane {bit // 8} bit {bit % 8}) reads {1 - value} instead of {value}" for bit, value in wrong[:4])
+    more = f" and {len(wrong) - 4} more bits" if len(wrong) > 4 else ""
+    at_least = "at least " if failures == (1 << RESULT["failures"][1]) - 1 else ""
+    return (
+        f"SBUF line {line}: {names}{more}; bank {line // session.config.sbuf_bank_lines}, first seen in element {element} on background {background!r}, "
+        f"{at_least}{failures} failing reads"
+    )
+
+
+def _march_by_dma(session: Session) -> dict[str, Any]:
+    """The same elements with all lines of a step in one Load or Store: as good for single cells, not for couplings between lines."""
+    config = session.config
+    accesses = 0
+    for name, (word, alternate) in BACKGROUNDS.items():
+        zero = np.full((config.sbuf_lines, config.line_bytes // 4), word, "<u4")
+        if alternate:
+            zero[1::2] ^= np.uint32(0xFFFFFFFF)
+        for element in MARCH_C_MINUS:
+            if element.read is not None:
+                expected = (zero ^ np.uint32(0xFFFFFFFF * element.read)).view(np.uint8).reshape(config.sbuf_lines, -1)
+                found = session.read_sbuf(0, config.sbuf_lines).reshape(expected.shape)
+                if not np.array_equal(expected, found):
+                    raise Fault(f"{explain(expected, found, 'SBUF line')}, in element {element} on background {name!r}")
+            if element.write is not None:
+                session.write_sbuf(0, (zero ^ np.uint32(0xFFFFFFFF * element.write)).view(np.uint8).reshape(-1))
+            accesses += config.sbuf_lines * ((element.read is not None) + (element.write is not None))
+    return {"backgrounds": len(BACKGROUNDS), "lines": config.sbuf_lines, "accesses": accesses}
+
+
+def sbuf(session: Session) -> dict[str, Any]:
+    """Every line filled with what only it has, all written before any is read, downwards and upwards."""
+    config = session.config
+    for name, salt in (("addresses", 0), ("complements of addresses", 0xFFFFFFFF)):
+        expected = _addresses(config.sbuf_bytes, salt).reshape(config.sbuf_lines, config.line_bytes)
+        session.write_sbuf(0, expected.reshape(-1))
+        found = session.read_sbuf(0, config.sbuf_lines).reshape(expected.shape)
+        if not np.array_equal(expected, found):
+            raise Fault(f"{explain(expected, found, 'SBUF line')} ({name})")
+    return {"lines": config.sbuf_lines}
+
+
+def _addresses(size: int, salt: int) -> np.ndarray:
+    """Words that are their own number, spread over all bits so that no two bytes of a word are the same everywhere."""
+    numbers = np.arange(size // 4, dtype=np.uint64)
+    return ((numbers * 0x9E3779B1 & 0xFFFFFFFF).astype("<u4") ^ np.uint32(salt)).view(np.uint8)
+
+
+def memory(session: Session) -> dict[str, Any]:
+    """The host's side of the memory, then both ways through the chip's AXI port."""
+    transport, size = session.device.transport, session.device.memory_bytes
+    tested = min(size, 1 << 17) if session.is_board else min(size, 1 << 16)
+    walking = np.array([1 << bit for bit in range(32)] + [0xFFFFFFFF ^ 1 << bit for bit in range(32)], "<u4").view(np.uint8)
+    for address in (0, tested - 4 * WALK_WORDS):
+        transport.write_memory(address, walking)
+        _compared(walking, transport.read_memory(address, len(walking)), 4, "memory word", "by the host, walking ones and zeros")
+    contents = _addresses(tested, 0x5A5A0F0F)
+    transport.write_memory(0, contents)
+    _compared(contents, transport.read_memory(0, tested), 4, "memory word", "by the host, addresses")
+    lines = _through_axi(session, tested)
+    return {"bytes": tested, "lines_through_axi": lines}
+
+
+def _compared(expected: np.ndarray, found: np.ndarray, width: int, unit: str, how: str) -> None:
+    if not np.array_equal(expected, found):
+        raise Fault(f"{explain(expected.reshape(-1, width), found.reshape(-1, width), unit)} ({how})")
+
+
+def _through_axi(session: Session, tested: int) -> int:
+    """Loads from and stores to every part of the memory; what SBUF holds is looked at from beside, so that both ways are judged apart."""
+    config, transport = session.config, session.device.transport
+    width = config.line_bytes
+    lines = min(AXI_LINES, config.sbuf_lines, (tested - BUFFERS) // width)
+    for first in range(BUFFERS, tested - lines * width + 1, max(lines * width, (tested - BUFFERS) // 4)):
+        contents = session.bytes(lines * width)
+        transport.write_memory(first, contents)
+        session.run_text(f"load base=0 dram={first} ap={lines}:1:{width}")
+        if session.is_board:
+            found = session.link.read(Space.SBUF, 0, lines * width // 4).astype("<u4").view(np.uint8)
+            _axi(contents, found, width, "read", first)
+            contents = session.bytes(lines * width)
+            session.write_sbuf(0, contents)
+        session.run_text(f"store base=0 dram={first} ap={lines}:1:{width}")
+        _axi(contents, transport.read_memory(first, lines * width), width, "write" if session.is_board else "read or write", first)
+    return lines
+
+
+def _axi(expected: np.ndarray, found: np.ndarray, width: int, way: str, first: int) -> None:
+    if np.array_equal(expected, found):
+        return
+    left, right = expected.reshape(-1, width), found.reshape(-1, width)
+    lanes = swapped_lanes(left, right)
+    what = f"AXI {way} data: {lanes}" if lanes else f"AXI {way}s at {first:#x}: {explain(left, right, 'line')}"
+    raise Fault(what)
+
+
+__all__ = ["march", "memory", "run_self_test", "sbuf"]
