@@ -95,7 +95,6 @@ class Evict(wiring.Component):
             ends_element.eq(scaler.o_last_step & (is_int8 | octet.all())),
             ends_row.eq(ends_element & column.all()),
             ends_line.eq(scaler.o_last_step & Mux(is_int8, column.all(), Cat(octet, column)[: len(column)].all())),
-            self.o_step_psum.eq(ends_row),
         ]
 
         is_scale = Signal()
@@ -142,7 +141,7 @@ class Evict(wiring.Component):
             m.d.sync += self.o_offset.eq(0)
         with m.Elif(self.o_write):
             m.d.sync += self.o_offset.eq(self.o_offset + 1)
-        m.d.comb += [self.o_step_sbuf.eq(is_row_full), self.o_done.eq(is_row_full & self.i_last)]
+        m.d.comb += [self.o_step_psum.eq(ended_row), self.o_step_sbuf.eq(is_row_full), self.o_done.eq(is_row_full & self.i_last)]
 
     def _channel(self, m: Module, column: Signal, is_scale: Signal) -> Any:
         """The memory of biases and scale words, in descending order as COUNT is; what it holds for the column of the cycle before."""
