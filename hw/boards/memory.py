@@ -32,9 +32,9 @@ class BoardMemory(wiring.Component):
     their ID; WSTRB, AxSIZE and AxBURST are not looked at. A burst beyond the memory ends with DECERR and moves nothing; host addresses beyond it are errors.
     Bursts are served whole, one after the other; host, writes and reads that wait take turns.
 
-    Latency: the first beat of a read is there two cycles after its address is taken, by an idle memory in the cycle it comes, a write is answered in the cycle after its last
-    beat, the host two cycles after its request. Throughput: a beat a cycle inside a burst. Reset ends what is going on, the
-    contents stay; both sides must be reset with it.
+    Latency: the first beat of a read is there two cycles after its address is taken (by an idle memory in the cycle it comes), a write is answered in
+    the cycle after its last beat, the host two cycles after its request. Throughput: a beat a cycle inside a burst. Reset ends what is going
+    on, the contents stay; both sides must be reset with it.
 
     Parameters
     ----------
