@@ -13,6 +13,7 @@ from .alu import Alu
 from .bus import DatapathBus, Parameter
 from .encoding import CALL_DEPTH, DATA_ADDRESS_BITS, PROGRAM_ADDRESS_BITS, Condition, Input, Operation
 from .memory_map import REGISTER_WORDS
+from .psum import NO_CHECK
 
 #: Bits of `Input.TIME`.
 TIME_BITS = 16
@@ -44,9 +45,9 @@ class Processor(wiring.Component):
 
     Registers: A (32 bits), X (8), carry, program counter, `CALL_DEPTH` return addresses. An instruction takes two cycles: in the first the data
     memory is read and the program counter moves on, in the second A, X or a memory word is written and the next instruction is read. Words
-    that the datapath fetches go to the data memory at X, which moves on; the first cycle of a STORE that meets one is repeated. The registers'
-    accesses use the cycles in which the processor needs no memory: they never slow it down, and are served within two cycles, reads always, writes
-    unless a word is fetched.
+    that the datapath fetches go to the data memory at X, which moves on; the second cycle of a STORE that meets one is repeated. The registers'
+    accesses use the second cycles, in which the processor does not read: they never slow it down. A read is served within two cycles, a write at
+    the first instruction that is no STORE, unless a word is fetched or a register read.
 
     Latency: the first instruction ends in the third cycle after reset. Reset: begins at address 0; A, X, carry, the return addresses and
     the data memory keep what they hold.
@@ -151,9 +152,10 @@ class Processor(wiring.Component):
         ]
 
     def _memory(self, m: Module, alu: Alu, address: Value, second: Value, stores: Value) -> None:
-        """The data memory: the datapath's words first, then the processor, then the registers in the other of its two cycles."""
+        """The data memory: the datapath's words first, then the processor; registers in the second of its cycles, when it does not store."""
         bus, registers = self.bus, self.registers
-        m.submodules.data = memory = Memory(shape=32, depth=1 << DATA_ADDRESS_BITS, init=[])
+        # No word is read and written in one cycle but one the datapath fetches, which nobody reads before the end of the command.
+        m.submodules.data = memory = Memory(shape=32, depth=1 << DATA_ADDRESS_BITS, init=[], attrs=NO_CHECK)
         read, write = memory.read_port(), memory.write_port(granularity=8)
         m.d.comb += [
             read.en.eq(~second | registers.read),
@@ -161,13 +163,13 @@ class Processor(wiring.Component):
             registers.taken.eq(second),
             registers.read_data.eq(read.data),
             alu.i_memory.eq(read.data),
+            registers.written.eq(second & ~stores & ~bus.fetched & ~registers.read),
             write.addr.eq(registers.write_address),
             write.data.eq(registers.write_data),
-            registers.written.eq(~second & ~bus.fetched),
-            write.en.eq(registers.write_strobe & (registers.write & ~second).replicate(4)),
+            write.en.eq(registers.write_strobe & (registers.write & registers.written).replicate(4)),
         ]
-        with m.If(second):
-            m.d.comb += [write.addr.eq(address), write.data.eq(alu.o_a), write.en.eq(stores.replicate(4))]
+        with m.If(stores):
+            m.d.comb += [write.addr.eq(address), write.data.eq(alu.o_a), write.en.eq(0xF)]
         with m.If(bus.fetched):
             m.d.comb += [write.addr.eq(self.o_x), write.data.eq(bus.word), write.en.eq(0xF)]
 
