@@ -9,6 +9,8 @@ import pytest
 
 from hw.boards.board import Board
 from hw.boards.boards import BOARDS
+from hw.common.config import CONFIGS
+from scripts.bitstream import result_folder
 from scripts.meshium import main
 from scripts.vivado import project
 from sim.verilated import toolchain
@@ -97,6 +99,24 @@ def test_verilog_is_clean(name: str, made: Path) -> None:
     # Names that nothing uses, and registers with a value at power-up, which an FPGA has, are what Amaranth writes; the rest are errors.
     waived = ["DECLFILENAME", "UNUSEDSIGNAL", "UNUSEDPARAM", "PROCASSINIT"]
     arguments = ["--lint-only", "-Wall", *(f"-Wno-{name}" for name in waived), "--top-module", name, f"{name}/{name}.v", "stubs.v"]
+    assert not toolchain.run_verilator(arguments, cwd=made).strip()
+
+
+def test_verilog_of_a_whole_chip_is_accepted(made: Path) -> None:
+    """The board top with the smallest chip: nothing is driven twice, no latch, no loop; widths are Amaranth's own."""
+    board = replace(BOARDS["arty_a7_35"], config=CONFIGS["nano"])
+    project(board, say=lambda text: None)
+    (made / "stubs.v").write_text(STUBS)
+    arguments = [
+        "--lint-only",
+        "-Wall",
+        "-Wno-lint",
+        "-Wno-style",
+        "--top-module",
+        board.name,
+        f"{result_folder(board)}/{board.name}.v",
+        "stubs.v",
+    ]
     assert not toolchain.run_verilator(arguments, cwd=made).strip()
 
 
