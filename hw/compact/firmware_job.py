@@ -11,6 +11,9 @@ from .assembler import Cell
 from .encoding import Condition, Control
 from .firmware import DONE, FINISHED, RUNNING, STUCK, Firmware
 
+#: Cycles from the last look at the time to the end of the job, as `end.job` is written.
+_END_CYCLES = 35
+
 #: Words a loop that clears memory clears at a time.
 _STRIDE = 8
 
@@ -200,7 +203,9 @@ def _close(f: Firmware) -> None:
     f.call("tick")
     f.load(f.over)
     f.jump("close.over", Condition.NONZERO)
-    f.set(where.register("CYCLES"), f.time)
+    f.load(f.time)
+    f.add(_END_CYCLES)
+    f.store(where.register("CYCLES"))
     f.ret()
     f.label("close.over")
     f.invert(0)

@@ -14,6 +14,9 @@ from .firmware_run import run
 #: Addresses of DRAM have to fit a word with room for a sum.
 ADDRESS_BITS = 31
 
+#: Cycles from reset to the first register access, at most, and from a doorbell to the next one.
+BOOT_CYCLES, START_CYCLES = 1600, 2600
+
 
 @lru_cache
 def program(config: ChipConfig) -> Program:

@@ -33,8 +33,8 @@ def pattern_addresses(base: int, sizes: Sequence[int], strides: Sequence[int]) -
 
 
 def burst_limit(config: ChipConfig) -> int:
-    """Beats of the longest burst a configuration issues."""
-    return min(AXI_BEATS, config.dma_burst_lines, PAGE_BYTES // config.line_bytes)
+    """Beats of the longest burst a configuration issues: one where the compact datapath copies, line by line."""
+    return 1 if config.control == "compact" else min(AXI_BEATS, config.dma_burst_lines, PAGE_BYTES // config.line_bytes)
 
 
 def bursts(addresses: NDArray[np.int64], *, config: ChipConfig) -> NDArray[np.int64]:

@@ -6,18 +6,23 @@ from sim.golden.chip import GoldenChip
 from sim.verilated.chip import DramModel, VerilatedChip
 
 from .error_jobs import DRAM_BYTES, fill
-from .test_programs import MIXED
+from .test_programs import COMPACT, MIXED
 
-#: Kinds of DRAM.
-DRAMS = {"quick": DramModel(latency=6), "stalling": DramModel(latency=21, stall_probability=0.3, reorder=True)}
+#: Chips with the kind of DRAM behind them.
+KINDS = {
+    "quick": (MIXED, DramModel(latency=6)),
+    "stalling": (MIXED, DramModel(latency=21, stall_probability=0.3, reorder=True)),
+    "compact": (COMPACT, DramModel(latency=9, stall_probability=0.2)),
+}
 
 
-@pytest.fixture(params=DRAMS)
+@pytest.fixture(params=KINDS)
 def pair(request):
     """Golden chip and RTL with the same contents everywhere."""
+    config, dram = KINDS[request.param]
     with (
-        GoldenChip(MIXED, dram_bytes=DRAM_BYTES, seed=3) as golden,
-        VerilatedChip(MIXED, dram_bytes=DRAM_BYTES, dram=DRAMS[request.param], seed=3) as rtl,
+        GoldenChip(config, dram_bytes=DRAM_BYTES, seed=3) as golden,
+        VerilatedChip(config, dram_bytes=DRAM_BYTES, dram=dram, seed=3) as rtl,
     ):
         fill(golden, rtl, seed=3)
         yield golden, rtl

@@ -148,8 +148,9 @@ def bad_words(config: ChipConfig) -> Iterator[Bad]:
         yield bad("semaphore of post1", Cause.SEMAPHORE, config.semaphores + 1, **last)
         yield bad("base behind the end", Cause.SBUF_RANGE, config.sbuf_lines, base=config.sbuf_lines)
         yield from _bad_patterns(config, name, bad)
-    other_type = word("MultiplyMoving", dtype=1, stride0=2)
-    yield "MultiplyMoving: other operand type", "tensor", other_type, Cause.NO_STATIONARY, 0
+    # Another operand type than the stationary block's, where there is one.
+    other_type, cause = word("MultiplyMoving", dtype=1, stride0=2), Cause.NO_STATIONARY if config.has_float else Cause.MODE
+    yield "MultiplyMoving: other operand type", "tensor", other_type, cause, 0
 
 
 def _bad_patterns(config: ChipConfig, name: str, bad: Callable[..., Bad]) -> Iterator[Bad]:
@@ -175,6 +176,7 @@ def _bad_patterns(config: ChipConfig, name: str, bad: Callable[..., Bad]) -> Ite
         yield bad("RAW with ReLU", Cause.MODE, 0, relu=1)
     if "dtype" in fields:
         yield bad("dtype 2", Cause.MODE, 0, dtype=2)
+    if "dtype" in fields and config.has_float:
         yield bad("bf16 at an odd line", Cause.ALIGNMENT, 25, dtype=1, base=25, stride0=2)
         yield bad("bf16 with an odd stride", Cause.ALIGNMENT, 24, dtype=1, base=24, stride2=1)
     if "psum_row" in fields:

@@ -8,7 +8,6 @@ from hw.common.isa import ENGINES, Cause
 from hw.common.registers import engine_register
 
 from .error_jobs import BIT, DRAM_BYTES, GOOD_JOB, NAMES, QUEUE_BASE, Job, bad_words, both, good, read, word
-from .test_programs import MIXED
 
 
 def check_error(pair, found, engine, *, cause, index, address, retired, label):
@@ -24,7 +23,7 @@ def check_error(pair, found, engine, *, cause, index, address, retired, label):
 
 
 def test_every_check_of_every_engine(pair):
-    for number, (label, engine, made, cause, address) in enumerate(bad_words(MIXED)):
+    for number, (label, engine, made, cause, address) in enumerate(bad_words(pair[0].config)):
         follower = good(engine)[-1]
         found = both(pair, Job(queues={engine: [*good(engine), made, follower]}, registers={"DRAM_BASE_LO": 0}), label)
         check_error(pair, found, engine, cause=cause, index=2, address=address, retired=2, label=label)

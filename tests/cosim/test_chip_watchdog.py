@@ -86,4 +86,5 @@ def test_watchdog_at_every_early_cycle(pair):
             rtl.reset()
         golden.sbuf[:] = rtl.sbuf
         both(pair, GOOD_JOB, f"after a watchdog of {limit}")
-    assert stuck == {0, 1}
+    # The compact chip looks less often than its DRAM answers.
+    assert stuck == ({0} if rtl.config.control == "compact" else {0, 1})

@@ -1,5 +1,7 @@
 """Random whole-chip programs on the Verilated chip against the golden chip: memories, registers and errors, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,10 @@ MIXED = ChipConfig(
     name="mixed", rows=4, cols=4, dtypes=("int8", "bf16"), adder_stages=3, accumulator_stages=2, sbuf_banks=4, sbuf_bank_lines=512,
     psum_rows=64, queue_depth=4, dma_outstanding=4, dma_burst_lines=16, semaphores=24,
 )  # fmt: skip
+#: As small, behind one processor.
+COMPACT = replace(
+    MIXED, name="compact", dtypes=("int8",), adder_stages=1, accumulator_stages=1, psum_banks=2, axi_address_width=20, control="compact"
+)
 CONFIGURATIONS = {"nano": CONFIGS["nano"], "small": CONFIGS["small"], "mixed": MIXED}
 PER_ENGINE = ("CAUSE", "INDEX", "ADDRESS_LO", "ADDRESS_HI", "RETIRED")
 WHOLE = ("STATUS", "TENSOR_ROWS", "TENSOR_MACS_LO", "TENSOR_MACS_HI")
