@@ -122,7 +122,8 @@ class BoardMemory(wiring.Component):
             self.m_axi_rresp.eq(Mux(beyond, DECERR, OKAY)),
             self.m_axi_rdata.eq(bank.o_data),
         ]
-        with m.If(reads):
+        # One line too many may be read, in the cycle in which the last beat is taken; the way to the memory is shorter so.
+        with m.If((turn == Turn.READ) & room):
             m.d.comb += bank.i_enable.eq(1)
 
     def _write(self, m: Module, bank: Bank, turn: Signal, step: Signal, ends: Signal, *, left: Signal, beyond: Signal, tag: Signal) -> None:

@@ -16,7 +16,7 @@ class PacketRing(wiring.Component):
     The writer puts octets 0, 1, 2, ... of a packet with `write`, `offset` and `data`, and may begin again at any offset. `commit` with `offset` = its length
     makes it a packet; without it the next packet is written over it. A cycle with `full` high must neither write nor commit.
 
-    Latency: the length of a packet is at `o` two cycles after `commit`. Throughput: an octet in every cycle, out in every other cycle; nothing is read in a
+    Latency: the length of a packet is at `o` three cycles after `commit`. Throughput: an octet in every cycle, out in every other cycle; nothing is read in a
     cycle in which something is written. Reset empties it.
 
     Members
@@ -48,13 +48,16 @@ class PacketRing(wiring.Component):
         m.d.comb += [
             place.eq(start + 1 + self.offset),
             self.full.eq(place == consume),
-            write.addr.eq(Mux(self.commit, start, place)),
-            write.data.eq(Mux(self.commit, self.offset, self.data)),
-            write.en.eq(self.write | self.commit),
             read.addr.eq(consume),
             # Never both at once: then it does not matter what the memory reads where it is written, and nothing is built to define it.
             read.en.eq(~write.en),
             self.o.payload.eq(read.data),
+        ]
+        # Registers before the memory, for the clock. The length is written before `consume` can be taken for its place.
+        m.d.sync += [
+            write.addr.eq(Mux(self.commit, start, place)),
+            write.data.eq(Mux(self.commit, self.offset, self.data)),
+            write.en.eq(self.write | self.commit),
         ]
         with m.If(self.commit):
             m.d.sync += start.eq(place)

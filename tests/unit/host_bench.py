@@ -102,9 +102,10 @@ def server(port, words, rng, *, slow):
             while True:
                 ready = bool(rng.random() < (0.3 if slow else 1.0))
                 ctx.set(port.request.ready, ready)
-                valid, request = ctx.get(port.request.valid), asked(ctx)
-                assert waiting in (None, request), "a payload must hold until ready"
-                waiting = request if valid else None
+                valid = ctx.get(port.request.valid)
+                request = asked(ctx) if valid else None
+                assert waiting is None or waiting == request, "valid and payload must hold until ready"
+                waiting = request
                 await ctx.tick()
                 if valid and ready:
                     break

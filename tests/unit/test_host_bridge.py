@@ -106,7 +106,13 @@ def read(sequence, address=0, count=1, space=Space.MEMORY, **options):
 def test_longest_bursts():
     """`MAX_WORDS` words both ways; one word more is refused; `fixed` stays where it is."""
     data = [0x7D7E7D7E ^ index << 8 for index in range(MAX_WORDS)]
-    bodies = [write(0, 64, data), read(1, 64, MAX_WORDS), write(2, 8, [1, 2, 3], fixed=True), read(3, 8, 3, fixed=True), read(4, 0, MAX_WORDS + 1)]
+    bodies = [
+        write(0, 64, data),
+        read(1, 64, MAX_WORDS),
+        write(2, 8, [1, 2, 3], fixed=True),
+        read(3, 8, 3, fixed=True),
+        read(4, 0, MAX_WORDS + 1),
+    ]
     assert len(bodies[0]) == LONGEST_BODY
     responses = agree(requests(*bodies))
     assert responses[1].words == tuple(data) and responses[3].words == (3, 3, 3) and responses[4].status is Status.REFUSED
@@ -212,7 +218,7 @@ def test_reset_in_the_middle_of_everything():
 
         async def sends(ctx, inner=inner, found=found, reset=reset, moment=moment, state=state):
             octets = requests(write(0, 0, [1, 2]), read(1))
-            for index in range(0, min(moment // SPACING, len(octets))):
+            for index in range(min(moment // SPACING, len(octets))):
                 await send(ctx, inner, octets[index : index + 1])
             await ticks(ctx, 1 + max(0, moment - SPACING * len(octets)))
             ctx.set(reset, 1)
@@ -230,7 +236,9 @@ def test_reset_in_the_middle_of_everything():
         sim = Simulator(dut)
         sim.add_clock(1e-6)
         for space in Space:
-            sim.add_testbench(server(getattr(inner, space.name.lower()), spaces[space], np.random.default_rng(1), slow=False), background=True)
+            sim.add_testbench(
+                server(getattr(inner, space.name.lower()), spaces[space], np.random.default_rng(1), slow=False), background=True
+            )
         sim.add_testbench(receiver(inner, found), background=True)
         sim.add_testbench(sends)
         sim.run()
