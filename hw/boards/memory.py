@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In
 
@@ -32,8 +32,8 @@ class BoardMemory(wiring.Component):
     their ID; WSTRB, AxSIZE and AxBURST are not looked at. A burst beyond the memory ends with DECERR and moves nothing; host addresses beyond it are errors.
     Bursts are served whole, one after the other; host, writes and reads that wait take turns.
 
-    Latency: the first beat of a read is there two cycles after its address is taken (by an idle memory in the cycle it comes), a write is answered in
-    the cycle after its last beat, the host two cycles after its request. Throughput: a beat a cycle inside a burst. Reset ends what is going
+    Latency: the first beat of a read is there three cycles after its address is taken (by an idle memory in the cycle it comes), a write is answered in
+    the cycle after its last beat, the host three cycles after its request. Throughput: a beat a cycle inside a burst. Reset ends what is going
     on, the contents stay; both sides must be reset with it.
 
     Parameters
@@ -79,10 +79,32 @@ class BoardMemory(wiring.Component):
             m.d.sync += [line.eq(line + 1), left.eq(left - 1)]
         with m.If(ends):
             m.d.sync += turn.eq(Turn.NONE)
-        self._read(m, bank, turn, step, ends, left=left, beyond=beyond, tag=tag)
-        self._write(m, bank, turn, step, ends, left=left, beyond=beyond, tag=tag)
-        self._serve_host(m, bank, turn, ends, taken, low=low, high=high)
-        m.d.comb += bank.i_address.eq(Mux(turn == Turn.HOST, self.host.request.payload.address[low:high], line))
+        # What is asked of the memory passes a register, for the clock: `reads`, `writes` of this cycle are done in the next.
+        reads, writes, moves = Signal(), Signal(), Signal()
+        reading, writing = Signal(), Signal()
+        host = self.host.request.payload
+        missing = Signal()
+        m.d.comb += [missing.eq(host.address[high:] != 0), bank.i_enable.eq((reading & moves) | writing), bank.i_write.eq(writing)]
+        with m.If(moves):
+            m.d.sync += [
+                reading.eq(reads),
+                writing.eq(writes),
+                bank.i_address.eq(Mux(turn == Turn.HOST, host.address[low:high], line)),
+                bank.i_data.eq(Mux(turn == Turn.HOST, host.data.replicate(words), self.m_axi_wdata)),
+                bank.i_mask.eq(Mux(turn == Turn.HOST, Cat(host.address[2:low] == index for index in range(words)), -1)),
+            ]
+        self._read(m, turn, step, ends, reads, reading, moves, left)
+        self._write(m, turn, step, ends, writes, left, beyond)
+        with m.If(turn == Turn.HOST):
+            m.d.comb += [reads.eq(~host.write), writes.eq(host.write & ~missing), ends.eq(1)]
+        self._answer_host(m, turn, taken, missing, bank.o_data.word_select(host.address[2:low], 32))
+        m.d.comb += [
+            self.m_axi_rid.eq(tag),
+            self.m_axi_rresp.eq(Mux(beyond, DECERR, OKAY)),
+            self.m_axi_rdata.eq(bank.o_data),
+            self.m_axi_bid.eq(tag),
+            self.m_axi_bresp.eq(Mux(beyond, DECERR, OKAY)),
+        ]
         return m
 
     def _arbitrate(self, m: Module, turn: Signal, taken: Signal) -> None:
@@ -101,63 +123,48 @@ class BoardMemory(wiring.Component):
         with m.If(taken != Turn.NONE):
             m.d.sync += last.eq(taken)
 
-    def _read(self, m: Module, bank: Bank, turn: Signal, step: Signal, ends: Signal, *, left: Signal, beyond: Signal, tag: Signal) -> None:
-        """The memory's output keeps a beat until it is taken: the next one is read in that cycle."""
-        valid, last, asked = Signal(), Signal(), Signal()
-        room = ~valid | self.m_axi_rready
-        reads = Signal()
-        m.d.comb += reads.eq((turn == Turn.READ) & ~asked & room)
+    def _read(
+        self, m: Module, turn: Signal, step: Signal, ends: Signal, reads: Signal, reading: Signal, moves: Signal, left: Signal
+    ) -> None:
+        """The memory's output keeps a beat until it is taken; the line behind it waits in front of the memory."""
+        valid, asked, last, last_behind = Signal(), Signal(), Signal(), Signal()
+        bursts = Signal()
+        m.d.comb += [
+            bursts.eq(turn == Turn.READ),
+            moves.eq(~(reading & valid & ~self.m_axi_rready)),
+            self.m_axi_rvalid.eq(valid),
+            self.m_axi_rlast.eq(last),
+        ]
         with m.If(self.m_axi_rready):
             m.d.sync += valid.eq(0)
-        with m.If(reads):
-            m.d.comb += step.eq(1)
-            m.d.sync += [valid.eq(1), last.eq(left == 0), asked.eq(left == 0)]
+        with m.If(bursts & reading & moves):
+            m.d.sync += [valid.eq(1), last.eq(last_behind)]
+        with m.If(bursts & ~asked & moves):
+            m.d.comb += [reads.eq(1), step.eq(1)]
+            m.d.sync += [last_behind.eq(left == 0), asked.eq(left == 0)]
         with m.If(valid & last & self.m_axi_rready):
             m.d.comb += ends.eq(1)
             m.d.sync += asked.eq(0)
-        m.d.comb += [
-            self.m_axi_rvalid.eq(valid),
-            self.m_axi_rlast.eq(last),
-            self.m_axi_rid.eq(tag),
-            self.m_axi_rresp.eq(Mux(beyond, DECERR, OKAY)),
-            self.m_axi_rdata.eq(bank.o_data),
-        ]
-        # One line too many may be read, in the cycle in which the last beat is taken; the way to the memory is shorter so.
-        with m.If((turn == Turn.READ) & room):
-            m.d.comb += bank.i_enable.eq(1)
 
-    def _write(self, m: Module, bank: Bank, turn: Signal, step: Signal, ends: Signal, *, left: Signal, beyond: Signal, tag: Signal) -> None:
+    def _write(self, m: Module, turn: Signal, step: Signal, ends: Signal, writes: Signal, left: Signal, beyond: Signal) -> None:
         answers = Signal()
-        m.d.comb += [
-            self.m_axi_wready.eq((turn == Turn.WRITE) & ~answers),
-            self.m_axi_bvalid.eq(answers),
-            self.m_axi_bid.eq(tag),
-            self.m_axi_bresp.eq(Mux(beyond, DECERR, OKAY)),
-        ]
+        m.d.comb += [self.m_axi_wready.eq((turn == Turn.WRITE) & ~answers), self.m_axi_bvalid.eq(answers)]
         with m.If(self.m_axi_wvalid & self.m_axi_wready):
-            m.d.comb += [step.eq(1), bank.i_enable.eq(~beyond), bank.i_write.eq(1)]
+            m.d.comb += [step.eq(1), writes.eq(~beyond)]
             m.d.sync += answers.eq(left == 0)
         with m.If(answers & self.m_axi_bready):
             m.d.comb += ends.eq(1)
             m.d.sync += answers.eq(0)
 
-    def _serve_host(self, m: Module, bank: Bank, turn: Signal, ends: Signal, taken: Signal, *, low: int, high: int) -> None:
-        """In the cycle after the request was taken the memory is at work; the payload is still there (`HostBus`)."""
-        request, response = self.host.request, self.host.response
-        word = request.payload.address[2:low]
-        words = self._config.line_bytes // 4
-        missing, done = Signal(), Signal()
+    def _answer_host(self, m: Module, turn: Signal, taken: Signal, missing: Signal, word: Value) -> None:
+        """In the cycle after the request was taken it goes to the memory, in the next it is done; the payload is still there (`HostBus`)."""
+        at_work, done = Signal(), Signal()
+        m.d.sync += [at_work.eq(turn == Turn.HOST), done.eq(at_work)]
         m.d.comb += [
-            request.ready.eq(taken == Turn.HOST),
-            missing.eq(request.payload.address[high:] != 0),
-            bank.i_data.eq(Mux(turn == Turn.HOST, request.payload.data.replicate(words), self.m_axi_wdata)),
-            bank.i_mask.eq(Mux(turn == Turn.HOST, Cat(word == index for index in range(words)), -1)),
-            response.valid.eq(done),
-            response.error.eq(missing),
-            response.data.eq(bank.o_data.word_select(word, 32)),
+            self.host.request.ready.eq(taken == Turn.HOST),
+            self.host.response.valid.eq(done),
+            self.host.response.error.eq(missing),
+            self.host.response.data.eq(word),
         ]
-        m.d.sync += done.eq(turn == Turn.HOST)
         with m.If(taken == Turn.HOST):
             m.d.sync += turn.eq(Turn.HOST)
-        with m.If(turn == Turn.HOST):
-            m.d.comb += [bank.i_enable.eq(~missing), bank.i_write.eq(request.payload.write), ends.eq(1)]

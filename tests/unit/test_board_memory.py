@@ -115,7 +115,7 @@ def line_at(model, address, cols):
 
 @pytest.mark.parametrize("cols", [4, 8, 16])
 def test_latency_and_throughput(cols):
-    """Reads: the first beat two cycles after the address, then one a cycle. Writes: a beat a cycle, the response in the cycle after. Host: two cycles."""
+    """Reads: the first beat three cycles after the address, then one a cycle. Writes: a beat a cycle, then the response. Host: three cycles."""
     dut = BoardMemory(config=make_config(cols), memory_bytes=BYTES)
     rng = np.random.default_rng(cols)
     lines = [int.from_bytes(rng.bytes(cols), "little") for _ in range(20)]
@@ -124,11 +124,11 @@ def test_latency_and_throughput(cols):
         assert await write_burst(ctx, dut, 0, lines, tag=5) == (OKAY, len(lines))
         beats, cycles = await read_burst(ctx, dut, 0, len(lines), tag=3)
         assert beats == [(line, OKAY) for line in lines]
-        assert cycles == list(range(2, 2 + len(lines)))
+        assert cycles == list(range(3, 3 + len(lines)))
         word = cols // 4 - 1
-        assert await host(ctx, dut, 4 * word) == ((0, lines[0] >> 32 * word), 2)
-        assert (await host(ctx, dut, 4 * word, 0x12345678))[1] == 2
-        assert await host(ctx, dut, 4 * word) == ((0, 0x12345678), 2)
+        assert await host(ctx, dut, 4 * word) == ((0, lines[0] >> 32 * word), 3)
+        assert (await host(ctx, dut, 4 * word, 0x12345678))[1] == 3
+        assert await host(ctx, dut, 4 * word) == ((0, 0x12345678), 3)
 
     simulate(dut, (testbench, False))
 
