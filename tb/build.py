@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sim.gates import gate_verilog
+from sim.gates import gate_verilog, with_models
 from sim.verilated import toolchain
 from sim.verilog import emit
 
@@ -97,10 +97,11 @@ def build(
         if a tool is missing.
     """
     # No initial values: registers start at random like memories, so a reset that forgets one shows.
-    verilog = gate_verilog(component, name=name, family=family) if family else emit(component, name=name, initial_values=False)
+    rtl = "" if family else emit(component, name=name, initial_values=False)
+    verilog = gate_verilog(component, name=name, family=family) if family else with_models(rtl)
     settings = (
         WAIVERS.read_text()
-        + (CELL_WAIVERS if family else "")
+        + (CELL_WAIVERS if verilog != rtl else "")
         + "".join(f'public_flat_rw -module "{name}" -var "{port}"\n' for port in sorted(pins_of(verilog, name)))
     )
     flags = (*FLAGS, *extra_flags, *(COVERAGE_FLAGS if coverage else ()))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cocotb
 import numpy as np
 
-from hw.common.config import ChipConfig
+from hw.common.config import CONFIGS, ChipConfig
 from hw.tensor.tile import Tile
 from tb.registry import Bench, Gate
 from tb.vip import config as device_config
@@ -25,7 +26,12 @@ BENCH = Bench(
         ChipConfig(name="int4x4", rows=4, **_COMMON),
         ChipConfig(name="mixed5x4", rows=5, dtypes=("int8", "bf16"), multiplier_stages=2, adder_stages=3, accumulator_stages=3, **_COMMON),
     ),
-    gates=(Gate(config=ChipConfig(name="ice40_4x4", rows=4, multiplier="ice40", **_COMMON), family="ice40"),),
+    gates=(
+        Gate(config=ChipConfig(name="ecp5_4x4", rows=4, multiplier="ecp5", multiplier_stages=3, **_COMMON), family="ecp5"),
+        Gate(config=replace(CONFIGS["small"], name="ecp5_8x8", multiplier="ecp5"), family="ecp5"),
+        Gate(config=replace(CONFIGS["nano"], name="ice40_4x4", multiplier="ice40"), family="ice40"),
+        Gate(config=ChipConfig(name="gowin_4x4", rows=4, multiplier="gowin", multiplier_stages=2, **_COMMON), family="gowin"),
+    ),
 )
 
 

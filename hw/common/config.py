@@ -114,6 +114,10 @@ class ChipConfig:
                 f"adder_stages and accumulator_stages must be at least 2 with {self.dtypes!r}, "
                 f"not {self.adder_stages} and {self.accumulator_stages}: an fp32 adder needs a register inside"
             )
+        if self.has_float and self.multiplier != "generic":
+            raise ConfigError(
+                f"multiplier must be generic with {self.dtypes!r}, not {self.multiplier!r}: the families' primitives multiply integers"
+            )
         if self.sbuf_lines < 32:
             raise ConfigError(f"sbuf_banks * sbuf_bank_lines must be at least 32 lines, not {self.sbuf_lines}")
 
@@ -228,11 +232,11 @@ class ChipConfig:
 
 
 _nano = ChipConfig(
-    name="nano", rows=4, cols=4, sbuf_banks=1, sbuf_bank_lines=16384, psum_rows=128, psum_banks=2,
+    name="nano", rows=4, cols=4, multiplier_stages=2, sbuf_banks=1, sbuf_bank_lines=16384, psum_rows=128, psum_banks=2,
     output_lanes=1, queue_depth=4, axi_address_width=20, dma_outstanding=2, dma_burst_lines=16, control="compact",
 )  # fmt: skip
 _small = ChipConfig(
-    name="small", rows=8, cols=8, sbuf_banks=8, sbuf_bank_lines=1024, psum_rows=64,
+    name="small", rows=8, cols=8, multiplier_stages=3, sbuf_banks=8, sbuf_bank_lines=1024, psum_rows=64,
     queue_depth=4, dma_outstanding=8, dma_burst_lines=32,
 )  # fmt: skip
 _base = ChipConfig(

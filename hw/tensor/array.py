@@ -4,10 +4,11 @@ from typing import Any
 
 from amaranth.hdl import Module, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from ..common.config import ChipConfig
-from .pe import Pe, element_width, moving_layout, sum_layout
+from .multiplier.ice40 import LANES, Ice40MultiplierPair
+from .pe import Pe, element_width, moving_layout, shares_multiplier, sum_layout
 
 
 class Array(wiring.Component):
@@ -22,6 +23,8 @@ class Array(wiring.Component):
                      |
                   o_sum[c]
     ```
+
+    Where neighbours share a multiplier block, it stands between them: columns 0 and 1, 2 and 3, ... of a row.
 
     Everything is skewed: column c is c cycles behind column 0, row r is r * `adder_stages` cycles behind row 0 (stationary rows: r).
     Latency: column c of `o_sum` is the sum over the operands that came to row r at cycle t + r * `adder_stages`, at cycle
@@ -81,5 +84,9 @@ class Array(wiring.Component):
                     pe.i_sum.eq(partial[col]),
                 ]
                 moving[row], load[row], partial[col] = pe.o_moving, pe.o_load, pe.o_sum
+                if shares_multiplier(self._config):
+                    if col % LANES == 0:
+                        m.submodules[f"multiplier_{row}_{col}"] = pair = Ice40MultiplierPair(stages=self._config.multiplier_stages)
+                    connect(m, pe.multiplier, pair.ports[col % LANES])
         m.d.comb += [self.o_sum[col].eq(value) for col, value in enumerate(partial)]
         return m

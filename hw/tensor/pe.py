@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.bf16 import bf16_product
 from ..common.config import ChipConfig
 from ..common.fp32 import fp32_sum
+from .multiplier.ecp5 import Ecp5Multiplier
+from .multiplier.generic import delayed, foreground, generic_product
+from .multiplier.gowin import GowinMultiplier
+from .multiplier.port import PRODUCT_BITS, MultiplierPort
 
 
 def element_width(config: ChipConfig) -> int:
@@ -32,12 +36,22 @@ def moving_layout(config: ChipConfig) -> data.StructLayout:
     return data.StructLayout(members)
 
 
+def sum_width(config: ChipConfig) -> int:
+    """Bits of a partial sum: 32 for floats; for int8 what the sum of `rows` products needs, two's complement, as row 0 starts from 0."""
+    return 32 if config.has_float else PRODUCT_BITS + (config.rows - 1).bit_length()
+
+
 def sum_layout(config: ChipConfig) -> data.StructLayout:
-    """What goes south: `data`, 32 bits, and, where both kinds are built, `is_float`."""
-    members: dict[str, Any] = {"data": unsigned(32)}
+    """What goes south: `data`, `sum_width` bits, and, where both kinds are built, `is_float`."""
+    members: dict[str, Any] = {"data": unsigned(sum_width(config))}
     if is_mixed(config):
         members["is_float"] = 1
     return data.StructLayout(members)
+
+
+def shares_multiplier(config: ChipConfig) -> bool:
+    """Whether two processing elements share a multiplier block, which then stands outside them."""
+    return config.multiplier == "ice40"
 
 
 class Pe(wiring.Component):
@@ -50,12 +64,13 @@ class Pe(wiring.Component):
     that comes `multiplier_stages` cycles later. Throughput: one operand a cycle, nothing stalls. Reset clears `swap` and `load` on
     their way; data is not reset.
 
-    From two multiplier stages on, the first is the register that passes the moving operand east, and the multiplier sees registers only.
+    From two multiplier stages on, the multiplier sees registers only: with `multiplier` generic, the one that passes the moving operand east, and the
+    foreground.
 
     Parameters
     ----------
     config : ChipConfig
-        `dtypes` decides which arithmetic exists, `multiplier_stages` and `adder_stages` its pipelines.
+        `dtypes` decides which arithmetic exists, `multiplier_stages` and `adder_stages` its pipelines, `multiplier` the block.
 
     Members
     -------
@@ -68,6 +83,8 @@ class Pe(wiring.Component):
         The column's bus.
     i_sum : In(sum_layout(config)), from the north
     o_sum : Out(sum_layout(config)), to the south
+    multiplier : Out(MultiplierPort), where `shares_multiplier`
+        Our half of a block outside.
 
     Raises
     ------
@@ -80,66 +97,67 @@ class Pe(wiring.Component):
             raise TypeError(f"config must be a ChipConfig, not {config!r}")
         self._config = config
         moving, partial = moving_layout(config), sum_layout(config)
-        super().__init__(
-            {
-                "i_moving": In(moving),
-                "o_moving": Out(moving),
-                "i_load": In(1),
-                "o_load": Out(1),
-                "i_stationary": In(unsigned(element_width(config))),
-                "i_sum": In(partial),
-                "o_sum": Out(partial),
-            }
-        )
+        members: dict[str, Any] = {
+            "i_moving": In(moving),
+            "o_moving": Out(moving),
+            "i_load": In(1),
+            "o_load": Out(1),
+            "i_stationary": In(unsigned(element_width(config))),
+            "i_sum": In(partial),
+            "o_sum": Out(partial),
+        }
+        if shares_multiplier(config):
+            members["multiplier"] = Out(MultiplierPort())
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self._config
-        width = element_width(config)
-        background, foreground = Signal(width, reset_less=True), Signal(width, reset_less=True)
-        east = {name: _delay(m, self.i_moving[name], 1, f"east_{name}", control=name == "swap") for name in self.i_moving.shape().members}
+        background = Signal(element_width(config), reset_less=True)
+        east = {name: delayed(m, self.i_moving[name], 1, f"east_{name}", control=name == "swap") for name in self.i_moving.shape().members}
         m.d.comb += [self.o_moving[name].eq(value) for name, value in east.items()]
         m.d.sync += self.o_load.eq(self.i_load)
         with m.If(self.i_load):
             m.d.sync += background.eq(self.i_stationary)
-        with m.If(self.i_moving.swap):
-            m.d.sync += foreground.eq(background)
 
-        if config.multiplier_stages == 1:
-            moving, stages = {name: self.i_moving[name] for name in east}, 1
-            stationary: Value = Mux(self.i_moving.swap, background, foreground)
-        else:
-            moving, stages = east, config.multiplier_stages - 1
-            stationary = foreground
         sums: dict[str, Value] = {}
-        if config.has_int:
-            product = (moving["data"][:8].as_signed() * stationary[:8].as_signed()).as_signed()
-            product = _delay(m, product, stages, "int_product")
-            total = (self.i_sum.data + product)[:32]
-            sums["int"] = _delay(m, total, config.adder_stages - 1, "int_sum")
-        if config.has_float:
-            product = bf16_product(m, moving["data"], stationary, ~moving["lane"], stages=stages)
-            product = _delay(m, product, 1, "float_product")
-            sums["float"] = fp32_sum(m, self.i_sum.data, product, stages=config.adder_stages)
+        if config.multiplier == "generic":
+            # From two stages on, the first is the register that passes the moving operand east, and the multiplier sees registers only.
+            moving = east if config.multiplier_stages > 1 else {name: self.i_moving[name] for name in east}
+            stages = max(config.multiplier_stages - 1, 1)
+            stationary = foreground(m, background, self.i_moving.swap, stages=config.multiplier_stages)
+            if config.has_int:
+                sums["int"] = self._int_sum(m, generic_product(m, moving["data"], stationary, stages=stages))
+            if config.has_float:
+                product = bf16_product(m, moving["data"], stationary, ~moving["lane"], stages=stages)
+                product = delayed(m, product, 1, "float_product")
+                sums["float"] = fp32_sum(m, self.i_sum.data, product, stages=config.adder_stages)
+        else:
+            port = self._port(m)
+            m.d.comb += [port.moving.eq(self.i_moving.data), port.background.eq(background), port.swap.eq(self.i_moving.swap)]
+            sums["int"] = self._int_sum(m, port.product)
         self._output(m, sums)
         return m
+
+    def _port(self, m: Module) -> Any:
+        """The multiplier: a primitive of our own, or our half of one outside."""
+        if shares_multiplier(self._config):
+            return self.multiplier
+        primitive = {"ecp5": Ecp5Multiplier, "gowin": GowinMultiplier}[self._config.multiplier]
+        m.submodules.multiplier = multiplier = primitive(stages=self._config.multiplier_stages)
+        return multiplier.port
+
+    def _int_sum(self, m: Module, product: Value) -> Value:
+        """The sum of now, all stages of the adder but the last behind it."""
+        total = (self.i_sum.data.as_signed() + product)[: sum_width(self._config)]
+        return delayed(m, total, self._config.adder_stages - 1, "int_sum")
 
     def _output(self, m: Module, sums: dict[str, Value]) -> None:
         """The last stage of the adder: the register that `o_sum` shows."""
         if is_mixed(self._config):
-            is_float = _delay(m, self.i_sum.is_float, self._config.adder_stages - 1, "is_float")
+            is_float = delayed(m, self.i_sum.is_float, self._config.adder_stages - 1, "is_float")
             chosen: Value = Mux(is_float, sums["float"], sums["int"])
-            m.d.comb += self.o_sum.is_float.eq(_delay(m, is_float, 1, "sum_is_float"))
+            m.d.comb += self.o_sum.is_float.eq(delayed(m, is_float, 1, "sum_is_float"))
         else:
             (chosen,) = sums.values()
-        m.d.comb += self.o_sum.data.eq(_delay(m, chosen, 1, "sum"))
-
-
-def _delay(m: Module, value: Value, cycles: int, name: str, *, control: bool = False) -> Value:
-    """`value` some cycles later. Only `control` is reset."""
-    value = Value.cast(value)
-    for cycle in range(cycles):
-        later = Signal(Shape.cast(value.shape()), name=name if cycles == 1 else f"{name}_{cycle}", reset_less=not control)
-        m.d.sync += later.eq(value)
-        value = later
-    return value
+        m.d.comb += self.o_sum.data.eq(delayed(m, chosen, 1, "sum"))

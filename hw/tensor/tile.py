@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from .array import Array
-from .pe import element_width, is_mixed
+from .pe import element_width, is_mixed, sum_width
 from .skew import Deskew, Skew
 
 
@@ -86,10 +86,10 @@ class Tile(wiring.Component):
         self._stationary(m, array)
         self._moving(m, array)
 
-        m.submodules.deskew = deskew = Deskew(width=32, lanes=config.cols)
+        m.submodules.deskew = deskew = Deskew(width=sum_width(config), lanes=config.cols)
         m.d.comb += [deskew.i[col].eq(array.o_sum[col].data) for col in range(config.cols)]
         valid = _history(m, self.i_moving.valid, self.latency, "valid", control=True)
-        m.d.comb += [self.o.valid.eq(valid[-1]), self.o.data.eq(deskew.o)]
+        m.d.comb += [self.o.valid.eq(valid[-1]), *(self.o.data[col].eq(deskew.o[col].as_signed()) for col in range(config.cols))]
         if is_mixed(config):
             # The sums of column c start `multiplier_stages` + c cycles after the row has come.
             is_float = _history(m, self.i_moving.is_float, self.latency, "is_float", control=False)

@@ -9,7 +9,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw.common.config import ChipConfig
-from hw.tensor.pe import Pe, moving_layout, sum_layout
+from hw.tensor.pe import Pe, moving_layout, sum_layout, sum_width
 from sim.golden.formats import bf16_product, fp32_add
 from tb.vip.tile_traffic import random_elements
 
@@ -37,7 +37,9 @@ def stimulus(config: ChipConfig, rng: np.random.Generator) -> list[Cycle]:
     width = 8 * config.element_bytes
     moving, stationary = ([int(random_elements(rng, (1,), kind, special=0.1)[0]) & ((1 << width) - 1) for kind in kinds] for _ in range(2))
     numbers = rng.normal(size=CYCLES).astype(np.float32).view(np.uint32)
-    partial = np.where(rng.random(CYCLES) < 0.5, rng.integers(0, 1 << 32, CYCLES, dtype=np.uint32), numbers)
+    partial = np.where(rng.random(CYCLES) < 0.5, rng.integers(0, 1 << 32, CYCLES, dtype=np.uint32), numbers) & (
+        (1 << sum_width(config)) - 1
+    )
     swap, lane, load = (rng.random(CYCLES) < share for share in (0.3, 0.8, 0.3))
     rows = zip(moving, swap, lane, load, stationary, partial, kinds, strict=True)
     return [Cycle(m, int(s), int(n), int(d), w, int(p), int(k == "bf16")) for m, s, n, d, w, p, k in rows]
@@ -58,7 +60,7 @@ def model(config: ChipConfig, cycles: list[Cycle]) -> list[int | None]:
     for cycle in range(config.multiplier_stages, len(cycles) - config.adder_stages):
         then, weight = cycles[cycle - config.multiplier_stages], weights[cycle - config.multiplier_stages]
         if weight is not None:
-            sums[cycle + config.adder_stages] = add(cycles[cycle], then, weight)
+            sums[cycle + config.adder_stages] = add(cycles[cycle], then, weight) & ((1 << sum_width(config)) - 1)
     return sums
 
 
