@@ -29,7 +29,7 @@ class Scaler(wiring.Component):
 
     Latency: `requantise_steps(shift)` cycles with `i_step`, without a gap; the last has `o_last_step`, and in the cycle after it `o` is the
     requantised octet. With `i_plain` the number itself: an octet each `QUOTIENT_STEPS` steps, lowest first. Throughput: one number at a
-    time. Reset: none, a cycle without `i_step` clears the sum.
+    time. Reset: a cycle without `i_step` does the same.
 
     Members
     -------
@@ -89,8 +89,9 @@ class Scaler(wiring.Component):
         """The multiplier's two bits of this step, and whether the octet is complete."""
         multiplier = Signal(2 * MULTIPLIER_STEPS, reset_less=True)
         limit = Signal(range(SHIFT_MAX // 2 + QUOTIENT_STEPS + 1), reset_less=True)
-        steps, is_frozen = Signal.like(limit), Signal(reset_less=True)
-        is_over, is_odd, is_complete = Signal(), Signal(), Signal()
+        # Which step comes next; the octet's last step or one after it; one after it; the last of the multiplier or one after it.
+        step, is_complete, is_frozen, is_used = Signal.like(limit, init=1), Signal(), Signal(), Signal()
+        is_over, is_odd = Signal(), Signal()
         m.d.comb += [is_over.eq(self.i_shift > SHIFT_MAX), is_odd.eq(self.i_shift[0] | is_over)]
         half = Mux(is_over, Const(SHIFT_MAX // 2), self.i_shift[1:])
         with m.If(self.i_load):
@@ -102,11 +103,13 @@ class Scaler(wiring.Component):
                 m.d.sync += [multiplier.eq(1), limit.eq(QUOTIENT_STEPS - 1)]
         with m.Elif(self.i_step):
             m.d.sync += multiplier.eq(multiplier >> 2)
-        m.d.comb += [
-            is_complete.eq(is_frozen | (steps == limit)),
-            self.o_last_step.eq(self.i_step & is_complete & (self.i_plain | (steps >= MULTIPLIER_STEPS - 1))),
+        m.d.comb += self.o_last_step.eq(self.i_step & is_complete & (self.i_plain | is_used))
+        m.d.sync += [
+            step.eq(step + 1),
+            is_complete.eq(is_complete | (step == limit)),
+            is_frozen.eq(is_complete),
+            is_used.eq(step >= MULTIPLIER_STEPS - 1),
         ]
-        m.d.sync += [steps.eq(steps + 1), is_frozen.eq(is_complete)]
         with m.If(~self.i_step | self.o_last_step):
-            m.d.sync += [steps.eq(0), is_frozen.eq(0)]
+            m.d.sync += [step.eq(1), is_complete.eq(0), is_frozen.eq(0)]
         return multiplier[:2], is_frozen
