@@ -28,7 +28,7 @@ BENCH = Bench(
     name="board_top",
     doc="a whole board at its UART against the golden board: every space, a bad line, lost and repeated frames, resets, a product",
     top=lambda config: BoardTop(board=board_of(config)),
-    configs=(CONFIGS["small"],),
+    configs=(CONFIGS["nano"], CONFIGS["small"]),
     ports={"leds": "leds"},
 )
 
