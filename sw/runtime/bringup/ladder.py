@@ -56,7 +56,7 @@ RUNGS: tuple[Rung, ...] = (
         name="stress", doc="products back to back, every result checked", climb=rungs_compute.stress, needs=("identity", "interrupt")
     ),
     Rung(
-        name="digits", doc="360 handwritten digits, every logit equal to the reference", climb=rungs_compute.digits_rung,
+        name="digits", doc="handwritten digits, every logit equal to the reference", climb=rungs_compute.digits_rung,
         needs=("identity", "interrupt"),
     ),
 )  # fmt: skip

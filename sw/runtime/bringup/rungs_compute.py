@@ -8,23 +8,25 @@ from typing import Any
 import numpy as np
 
 from hw.debug.lfsr import signature
-from hw.debug.self_test import PATTERN, Command
+from hw.debug.self_test import Command
 from sim.golden.self_test import fill_lines
 
 from ...compiler.batches import compile_batches
 from ...compiler.gemm import Gemm, compile_gemm
 from ...compiler.quantise import reference_linear
 from ...compiler.queues import CompileError
+from ..device import Device
 from ..layout import pack_matrix, unpack_matrix
 from ..matmul import reference, run_matmul, within
 from .compare import bits_of, plural
-from .rungs_memory import run_self_test
 from .session import BUFFERS, Fault, NotHere, Session
 
 #: Most moving rows of the tensor rung.
 TENSOR_ROWS = 32
-#: Programs of the DMA rung.
-DMA_JOBS = 12
+#: Programs of the DMA rung, and bytes of its windows over a slow link.
+DMA_JOBS, SLOW_DMA_JOBS, SLOW_WINDOW = 12, 4, 512
+#: Digits that go over a slow link.
+SLOW_DIGITS = 40
 #: Shapes of the stress rung, those that fit.
 SHAPES = ((16, 16, 16), (33, 24, 17), (64, 8, 40), (7, 50, 9), (96, 64, 32))
 #: Cycles after which the digits hang.
@@ -40,26 +42,25 @@ def _evict(bank: int, rows: int, base: int, wait: str) -> str:
     return f"evict mode=raw base={base} ap={rows}:4 psum_bank={bank} {wait}"
 
 
-def _products(session: Session, stationary: np.ndarray, moving: np.ndarray, *, bank: int = 0) -> np.ndarray:
-    """uint32 [rows, columns]: moving rows (int8 [m, R]) times a stationary block (int8 [R, C]), through SBUF and PSUM of the device."""
-    config = session.config
-    size, rows, element = config.cols, len(moving), config.element_bytes
-    moving_first = 4 * element * -(-config.rows // 4)
-    out = moving_first + 4 * -(-rows // 4)
-    inputs = np.concatenate((stationary.astype(np.int8).view(np.uint8).reshape(-1), moving.astype(np.int8).view(np.uint8).reshape(-1)))
-    result = BUFFERS + -(-len(inputs) // size) * size
-    text = "\n".join(
-        (
-            f"load base=0 dram={BUFFERS} ap={config.rows}:1:{size}",
-            f"load base={moving_first} dram={BUFFERS + config.rows * size} ap={rows}:1:{size} post0=0:1",
-            f"lds dtype=int8 base=0 ap={config.rows}:1 wait0=0:1",
-            f"mm dtype=int8 base={moving_first} ap={rows}:1 psum_bank={bank} post0=1:1",
-            _evict(bank, rows, out, "wait0=1:1 post0=2:1"),
-            f"store base={out} dram={result} ap={4 * rows}:1:{size} wait0=2:1",
-        )
-    )
-    session.run_text(text, {"in": (BUFFERS, inputs)})
-    return session.device.transport.read_memory(result, 4 * rows * size).view("<u4").reshape(rows, size)
+def _products(session: Session, stationary: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """uint32 [rows, columns]: moving rows (int8 [m, R]) times a stationary block (int8 [R, C]), through SBUF and PSUM bank 0 of the device."""
+    rows = len(moving)
+    first = _operands(session, stationary, moving)
+    out = first + 4 * -(-rows // 4)
+    session.run_text(f"{_multiply(session, first, rows, 0)} post0=1:1\n{_evict(0, rows, out, 'wait0=1:1')}")
+    return session.read_sbuf(out, 4 * rows).view("<u4").reshape(rows, session.config.cols)
+
+
+def _operands(session: Session, stationary: np.ndarray, moving: np.ndarray) -> int:
+    """Puts a stationary block and moving rows into SBUF; the first line of the moving rows."""
+    first = 4 * -(-session.config.rows // 4)
+    for line, matrix in ((0, stationary), (first, moving)):
+        session.write_sbuf(line, np.ascontiguousarray(matrix.astype(np.int8)).view(np.uint8).reshape(-1))
+    return first
+
+
+def _multiply(session: Session, first: int, rows: int, bank: int) -> str:
+    return f"lds dtype=int8 base=0 ap={session.config.rows}:1\nmm dtype=int8 base={first} ap={rows}:1 psum_bank={bank}"
 
 
 def _expected(stationary: np.ndarray, moving: np.ndarray) -> np.ndarray:
@@ -67,24 +68,32 @@ def _expected(stationary: np.ndarray, moving: np.ndarray) -> np.ndarray:
 
 
 def psum(session: Session) -> dict[str, Any]:
-    """Every row of every bank holds numbers of its own, then their complements: products of chosen values, evicted as they are."""
+    """Every row of every bank holds a number of its own, then its complement: products of chosen values, evicted as they are."""
     _require_int8(session)
     config = session.config
-    top = 127 * 127 * (config.rows - 1)
-    for bank in range(config.psum_banks):
-        numbers = np.array([session.rng.randrange(-top, top) for _ in range(config.psum_rows)])
-        # ... and patterns: all ones and checkered low bits.
-        numbers[: min(4, len(numbers))] = (-1, 0, 0x5555 % top, -(0x5556 % top))[: len(numbers)]
-        numbers = numbers[session.rng.sample(range(len(numbers)), len(numbers))]
-        for values in (numbers, -1 - numbers):
-            moving = _decomposed(values, config.rows)
-            stationary = np.full((config.rows, config.cols), 127)
-            stationary[0] = 1
-            found = _products(session, stationary, moving, bank=bank)
-            expected = _expected(stationary, moving)
-            if not np.array_equal(expected, found):
-                raise Fault(_psum_fault(expected, found, bank))
-    return {"banks": config.psum_banks, "rows": config.psum_rows}
+    rows, top = config.psum_rows, 127 * 127 * (config.rows - 1)
+    # A bank gets the rows from its own number on, so that no two banks hold the same. As many banks at once as SBUF has room for.
+    first = 4 * -(-config.rows // 4)
+    out = first + 4 * -(-(rows + config.psum_banks) // 4)
+    group = min(config.psum_banks, (config.sbuf_lines - out) // (4 * rows))
+    chosen = [-1, 0, 0x5555 % top, -(0x5556 % top)]
+    numbers = np.array(chosen + [session.rng.randrange(-top, top) for _ in range(rows + config.psum_banks - len(chosen))])
+    stationary = np.full((config.rows, config.cols), 127)
+    stationary[0] = 1
+    for values in (numbers, -1 - numbers):
+        moving = _decomposed(values, config.rows)
+        _operands(session, stationary, moving)
+        products = _expected(stationary, moving)
+        for low in range(0, config.psum_banks, group):
+            banks = range(low, min(low + group, config.psum_banks))
+            text = [f"{_multiply(session, first + bank, rows, bank)} post0=1:1" for bank in banks]
+            text += [_evict(bank, rows, out + 4 * rows * (bank - low), "wait0=1:1") for bank in banks]
+            session.run_text("\n".join(text))
+            expected = np.concatenate([products[bank : bank + rows] for bank in banks])
+            found = session.differing_sbuf(out, expected.astype("<u4").view(np.uint8).reshape(-1, config.line_bytes))
+            if found is not None:
+                _psum_fault(expected.reshape(-1, rows, config.cols), found.view("<u4").reshape(-1, rows, config.cols), low)
+    return {"banks": config.psum_banks, "rows": rows}
 
 
 def _decomposed(values: np.ndarray, rows: int) -> np.ndarray:
@@ -100,20 +109,21 @@ def _decomposed(values: np.ndarray, rows: int) -> np.ndarray:
     return result
 
 
-def _psum_fault(expected: np.ndarray, found: np.ndarray, bank: int) -> str:
-    """Names single cells apart from columns that are wrong everywhere."""
+def _psum_fault(expected: np.ndarray, found: np.ndarray, low: int) -> None:
+    """Names single cells apart from columns that are wrong everywhere; uint32 [banks from `low` on, rows, columns]. Raises `Fault`."""
     wrong = expected ^ found
-    columns = [column for column in range(wrong.shape[1]) if np.count_nonzero(wrong[:, column]) > len(wrong) // 3]
+    columns = [column for column in range(wrong.shape[2]) if np.count_nonzero(wrong[:, :, column]) > wrong[:, :, column].size // 3]
     if columns:
-        bits = sorted({bit for column in columns for bit in bits_of(int(np.bitwise_or.reduce(wrong[:, column])))})
-        return f"PSUM bank {bank}, or the array: {plural('column', columns)} of most rows wrong in {plural('bit', bits)}; the tensor rung tells which"
-    row, column = (int(index[0]) for index in np.nonzero(wrong))
-    cells = np.count_nonzero(wrong)
-    bits = bits_of(int(wrong[row, column]))
-    value = int(found[row, column]) >> bits[0] & 1
-    return (
-        f"PSUM bank {bank} row {row} column {column}: {plural('bit', bits)} read{'s' * (len(bits) == 1)} {value} instead of {1 - value} "
-        f"({found[row, column]:#010x} instead of {expected[row, column]:#010x}); {cells} of {wrong.size} words of the bank are wrong"
+        bits = bits_of(int(np.bitwise_or.reduce(wrong[:, :, columns], axis=None)))
+        raise Fault(
+            f"PSUM or the array: most words of {plural('column', columns)} are wrong, in {plural('bit', bits)}; the tensor rung tells which it is"
+        )
+    bank, row, column = (int(index[0]) for index in np.nonzero(wrong))
+    bits = bits_of(int(wrong[bank, row, column]))
+    value = int(found[bank, row, column]) >> bits[0] & 1
+    raise Fault(
+        f"PSUM bank {low + bank} row {row} column {column}: {plural('bit', bits)} read{'s' * (len(bits) == 1)} {value} instead of {1 - value} "
+        f"({found[bank, row, column]:#010x} instead of {expected[bank, row, column]:#010x}); {np.count_nonzero(wrong)} of {wrong.size} words are wrong"
     )
 
 
@@ -140,18 +150,13 @@ def _signatures_of_block(session: Session, seeds: list[int], rows: int) -> list[
     config = session.config
     last = config.rows + rows - 1
     out = 4 * -(-(last + 1) // 4)
-    session.write_self_test(PATTERN, *seeds)
-    run_self_test(session, Command.FILL, 0, last)
-    session.run_text(
-        f"lds dtype=int8 base=0 ap={config.rows}:1\nmm dtype=int8 base={config.rows} ap={rows}:1 post0=1:1\n{_evict(0, rows, out, 'wait0=1:1')}"
-    )
-    words = config.line_bytes // 4
+    session.run_self_test(Command.FILL, 0, last, pattern=seeds)
+    session.run_text(f"{_multiply(session, config.rows, rows, 0)} post0=1:1\n{_evict(0, rows, out, 'wait0=1:1')}")
     signatures: list[int] = []
     # A row of 32-bit words is four lines: each has a quarter of the columns.
     for quarter in range(4):
-        session.write_self_test(PATTERN, *[0] * words)
-        run_self_test(session, Command.SIGNATURE, out + quarter, out + quarter + 4 * (rows - 1), rows=True)
-        signatures += [session.self_test_register(PATTERN + word) for word in range(words)]
+        end = out + quarter + 4 * (rows - 1)
+        signatures += session.run_self_test(Command.SIGNATURE, out + quarter, end, pattern=[0] * (config.line_bytes // 4), rows=True)
     return signatures
 
 
@@ -175,49 +180,53 @@ def _elements(session: Session) -> str:
 
 
 def dma(session: Session) -> dict[str, Any]:
-    """Random four-dimensional patterns both ways, backwards and across 4 KiB, against the golden chip; the rest of the memory must stay."""
-    config = session.config
-    width, rng = config.line_bytes, session.rng
-    span = min(session.device.memory_bytes, 1 << 16) - BUFFERS
-    crossings = 0
-    for number in range(DMA_JOBS):
-        golden = session.golden()
-        half = span // 2 // width
+    """Random patterns of three dimensions, backwards too, between windows that lie across 4 KiB, against the golden chip; nothing else may change."""
+    width, page = session.config.line_bytes, 4096
+    jobs, window = (SLOW_DMA_JOBS, SLOW_WINDOW) if session.slow else (DMA_JOBS, page)
+    starts = (BUFFERS + page - window // 2, BUFFERS + 3 * page - window // 2)
+    for _ in range(jobs):
+        text, source_lines = _pattern(session, window // width, starts[0], starts[1])
+        buffers = {"source": (starts[0], window), "target": (starts[1], window)}
+        program = session.program(text, buffers)
+        contents = {name: session.bytes(size) for name, (_, size) in buffers.items()}
+        with Device(session.golden()) as golden:
+            golden.run(program, contents)
+            expected = {name: golden.read(program, name) for name in buffers}
+        session.run(program, contents)
+        for name, (address, _) in buffers.items():
+            found = session.device.read(program, name)
+            wrong = np.flatnonzero(found != expected[name])
+            if len(wrong):
+                at = int(wrong[0])
+                raise Fault(
+                    f"{len(wrong)} bytes of the {name} are wrong after a copy of {source_lines} lines, first {address + at:#x}: {found[at]:#04x}, not "
+                    f"{expected[name][at]:#04x}; program: {'; '.join(text.splitlines())}"
+                )
+    return {"jobs": jobs, "window_bytes": window}
+
+
+def _pattern(session: Session, lines: int, source: int, target: int) -> tuple[str, int]:
+    """A load with a random pattern and a store that is plain, or the other way round, inside windows of `lines` lines; and the lines it moves."""
+    rng, width = session.rng, session.config.line_bytes
+    while True:
         sizes = [rng.randint(1, 5), rng.randint(1, 4), rng.randint(1, 3)]
-        strides = [rng.choice((1, 3, -1, 2)), rng.choice((7, -9, 16)), rng.choice((40, -35, 64))]
-        count = int(np.prod(sizes))
-        # The pattern walks around its base: keep all of it inside.
-        reach = sum(abs(stride) * (size - 1) for size, stride in zip(sizes, strides, strict=True))
-        near = 4096 // width
-        base = max(reach, near - 2) if number % 2 else reach + rng.randrange(max(1, half - 2 * reach - 1))
-        crossings += number % 2
-        walk = ",".join(
-            f"{size}:{size_stride}:{stride * width}"
-            for size, size_stride, stride in zip(sizes, (1, sizes[0], sizes[0] * sizes[1]), strides, strict=True)
-        )
-        source, target = BUFFERS + base * width, BUFFERS + half * width + (count + base) % 5 * width
-        text = f"load base=0 dram={source} ap={walk} post0=0:1\nstore base=0 dram={target} ap={count}:1:{width} wait0=0:1"
-        contents = session.bytes(span)
-        program = session.program(text, {"all": (BUFFERS, span)})
-        session.run(program, {"all": contents})
-        expected = _golden_memory(golden, program, contents)
-        found = session.device.transport.read_memory(BUFFERS, span)
-        if not np.array_equal(expected, found):
-            at = int(np.flatnonzero(expected != found)[0])
-            inside = target <= BUFFERS + at < target + count * width
-            place = "inside" if inside else "outside"
-            raise Fault(
-                f"memory byte {BUFFERS + at:#x} ({place} the destination of the store) reads {found[at]:#04x}, not {expected[at]:#04x}, after: {text}"
-            )
-    return {"jobs": DMA_JOBS, "crossings": crossings}
-
-
-def _golden_memory(golden: Any, program: Any, contents: np.ndarray) -> np.ndarray:
-    from ..device import Device
-
-    with Device(golden) as device:
-        device.run(program, {"all": contents})
-        return device.read(program, "all")
+        strides = [rng.choice((1, 2, 3, -1)), rng.choice((5, 7, -9, 16)), rng.choice((11, -13, 20))]
+        steps = [stride * (size - 1) for size, stride in zip(sizes, strides, strict=True)]
+        low, high = sum(min(0, step) for step in steps), sum(max(0, step) for step in steps)
+        if high - low < lines:
+            break
+    count = sizes[0] * sizes[1] * sizes[2]
+    base = rng.randint(-low, lines - 1 - high)
+    dense = (1, sizes[0], sizes[0] * sizes[1])
+    walk = ",".join(f"{size}:{line}:{stride * width}" for size, line, stride in zip(sizes, dense, strides, strict=True))
+    plain = f"{count}:1:{width}"
+    first, second = (walk, plain) if rng.random() < 0.5 else (plain, walk)
+    # The plain side has to fit behind its base as well.
+    places = [base if side is walk else rng.randint(0, max(0, lines - count)) for side in (first, second)]
+    return (
+        f"load base=0 dram={source + places[0] * width} ap={first} post0=0:1\n"
+        f"store base=0 dram={target + places[1] * width} ap={second} wait0=0:1"
+    ), count
 
 
 def stress(session: Session) -> dict[str, Any]:
@@ -251,18 +260,20 @@ def stress(session: Session) -> dict[str, Any]:
 
 
 def digits_rung(session: Session) -> dict[str, Any]:
-    """All held-out digits in batches that fit; every logit must equal the integer reference."""
+    """Held-out digits (over a slow link the first of them) in batches that fit; every logit must equal the integer reference."""
     from ...models.digits import digits
 
     _require_int8(session)
     device, model = session.device, digits()
-    graphs = compile_batches(model.layers, batch=len(model.inputs), config=session.config, dram_bytes=device.memory_bytes)
-    expected: np.ndarray = model.inputs
+    count = SLOW_DIGITS if session.slow else len(model.inputs)
+    inputs = model.inputs[:count]
+    graphs = compile_batches(model.layers, batch=count, config=session.config, dram_bytes=device.memory_bytes)
+    expected: np.ndarray = inputs
     for layer in model.layers:
         expected = reference_linear(layer, expected)
     logits, first = [], 0
     for graph in graphs:
-        images = model.inputs[first : first + graph.batch]
+        images = inputs[first : first + graph.batch]
         first += graph.batch
         device.run(graph.program, {"input": pack_matrix(images, session.config)}, limit_cycles=LIMIT_CYCLES)
         raw = device.read(graph.program, "output")
@@ -273,4 +284,5 @@ def digits_rung(session: Session) -> dict[str, Any]:
         raise Fault(
             f"{wrong} of {expected.size} logits differ from the integer reference, in {np.count_nonzero((found != expected).any(axis=1))} images"
         )
-    return {"images": len(model.labels), "batches": len(graphs), "accuracy": model.accuracy(found)}
+    right = (found * model.logit_scale).argmax(axis=1) == model.labels[:count]
+    return {"images": count, "batches": len(graphs), "accuracy": round(float(right.mean()), 4)}

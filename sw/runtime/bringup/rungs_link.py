@@ -10,10 +10,10 @@ from hw.host.protocol import BOARD_REGISTERS, ESCAPE, FLAG, MAX_WORDS, Space
 from ..board import identify, known_config
 from .session import Fault, Session
 
-#: Words of a burst that keeps several frames on their way.
-BURST = 10 * MAX_WORDS
+#: Words of a burst that keeps several frames on their way, over a slow link and over others.
+BURST = (3 * MAX_WORDS, 10 * MAX_WORDS)
 #: Words that are written and read to measure the rate.
-RATE_WORDS = 2048
+RATE_WORDS = (128, 2048)
 #: Counters of the host's side that are 0 on a line that loses nothing.
 LOSSES = ("retries", "timeouts", "bad_frames", "out_of_order", "damaged")
 #: Counters of the board's side.
@@ -39,7 +39,7 @@ def link(session: Session) -> dict[str, Any]:
                 f"board register SCRATCH reads {found:#010x} after {pattern:#010x} was written: bits {found ^ pattern:#010x} are wrong"
             )
     _windows(session)
-    size = min(RATE_WORDS, line.board("MEMORY_BYTES") // 4)
+    size = min(RATE_WORDS[not session.slow], line.board("MEMORY_BYTES") // 4)
     words = [session.rng.getrandbits(32) for _ in range(size)]
     rates = {}
     begin = time.monotonic()
@@ -51,18 +51,19 @@ def link(session: Session) -> dict[str, Any]:
     if found_words != words:
         wrong = next(index for index, word in enumerate(words) if found_words[index] != word)
         raise Fault(f"memory word {wrong} reads {found_words[wrong]:#010x} through the link, not {words[wrong]:#010x} as it was written")
-    return {**rates, "baud": line.baud, **_losses(session, first, before)}
+    return {**rates, "baud": line.baud, "slow": session.slow, **_losses(session, first, before)}
 
 
 def _windows(session: Session) -> None:
     """Bursts of several frames into one register: the last word must win, and the first."""
     scratch = BOARD_REGISTERS["SCRATCH"].address
-    words = [session.rng.getrandbits(32) for _ in range(BURST)]
+    burst = BURST[not session.slow]
+    words = [session.rng.getrandbits(32) for _ in range(burst)]
     session.link.write(Space.BOARD, scratch, words, fixed=True)
-    found = session.link.read(Space.BOARD, scratch, BURST, fixed=True).tolist()
-    if found != [words[-1]] * BURST:
+    found = session.link.read(Space.BOARD, scratch, burst, fixed=True).tolist()
+    if found != [words[-1]] * burst:
         raise Fault(
-            f"after a burst of {BURST} words SCRATCH must read the last one, {words[-1]:#010x}, not {found[0]:#010x}: frames are lost or out of order"
+            f"after a burst of {burst} words SCRATCH must read the last one, {words[-1]:#010x}, not {found[0]:#010x}: frames are lost or out of order"
         )
 
 

@@ -8,66 +8,44 @@ from typing import Any
 import numpy as np
 
 from hw.debug.march import BACKGROUNDS, MARCH_C_MINUS, OPERATIONS
-from hw.debug.self_test import CONTROL, FOUND, PATTERN, RESULT, STATUS, Command
-from hw.host.protocol import Space
+from hw.debug.self_test import FOUND, RESULT, STATUS, Command
 
 from .compare import bits_of, explain, swapped_lanes
 from .session import BUFFERS, Fault, Session
 
-#: Most lines that go through AXI in one piece of the test.
-AXI_LINES = 1024
-#: Bytes of the memory's patterns that walk: below, single words; all of it is filled with addresses.
-WALK_WORDS = 64
-
-
-def run_self_test(session: Session, command: Command, first: int, last: int, *, alternate: bool = False, rows: bool = False) -> int:
-    """Runs a command of the self-test over lines; CONTROL after its end. `Fault` if SBUF does not answer it."""
-    fields = {"command": int(command), "alternate": int(alternate), "rows": int(rows)}
-    session.write_self_test(1, first, last)
-    session.write_self_test(0, sum(value << CONTROL[name][0] for name, value in fields.items()))
-    place, since, status = -1, time.monotonic(), 0
-
-    def ended() -> bool:
-        nonlocal place, since, status
-        status = session.self_test_register(0)
-        if status >> 2 != place:
-            place, since = status >> 2, time.monotonic()
-        if status & 1 and time.monotonic() - since > 5:
-            line = status >> STATUS["line"][0]
-            raise Fault(f"the self-test stands at line {line}: SBUF does not answer on the chip's debug port")
-        return not status & 1
-
-    session.wait(ended, lambda: "the self-test has not ended", seconds=600)
-    return status
+#: Most lines that go through AXI in one piece of the test; over a slow link.
+AXI_LINES, SLOW_AXI_LINES = 1024, 24
 
 
 def march(session: Session) -> dict[str, Any]:
-    """March C- over all of SBUF with every background, by the self-test block; without it by loads and stores, a line at a time."""
+    """March C- over all of SBUF with every background, by the self-test block; without it by loads and stores of whole memories."""
     if not session.has_self_test:
         return _march_by_dma(session)
     lines, words = session.config.sbuf_lines, session.config.line_bytes // 4
+    backgrounds = list(BACKGROUNDS)[: 2 if session.slow else None]
     begin = time.monotonic()
-    for name, (word, alternate) in BACKGROUNDS.items():
-        session.write_self_test(PATTERN, *[word] * words)
-        status = run_self_test(session, Command.MARCH, 0, lines - 1, alternate=alternate)
+    for name in backgrounds:
+        word, alternate = BACKGROUNDS[name]
+        session.run_self_test(Command.MARCH, 0, lines - 1, pattern=[word] * words, alternate=alternate)
+        (status,) = session.self_test_registers(0)
         if status >> STATUS["failed"][0] & 1:
             raise Fault(_named(session, name, status, [word] * words))
     seconds = time.monotonic() - begin
     return {
-        "backgrounds": len(BACKGROUNDS),
+        "backgrounds": len(backgrounds),
         "lines": lines,
-        "accesses": OPERATIONS * lines * len(BACKGROUNDS),
+        "accesses": OPERATIONS * lines * len(backgrounds),
         "march_seconds": round(seconds, 3),
     }
 
 
 def _named(session: Session, background: str, status: int, pattern: list[int]) -> str:
     """What the first failing read says."""
-    result = session.self_test_register(1)
+    (result,) = session.self_test_registers(1)
     line, failures = (result >> RESULT[name][0] & (1 << RESULT[name][1]) - 1 for name in ("line", "failures"))
     element = MARCH_C_MINUS[status >> STATUS["failing_element"][0] & 7]
     ones = status >> STATUS["ones"][0] & 1
-    found = [session.self_test_register(FOUND + index) for index in range(len(pattern))]
+    found = session.self_test_registers(FOUND, len(pattern))
     expected = [word ^ (0xFFFFFFFF if ones else 0) for word in pattern]
     wrong = [
         (32 * index + bit, expected[index] >> bit & 1) for index in range(len(pattern)) for bit in bits_of(found[index] ^ expected[index])
@@ -102,15 +80,26 @@ def _march_by_dma(session: Session) -> dict[str, Any]:
 
 
 def sbuf(session: Session) -> dict[str, Any]:
-    """Every line filled with what only it has, all written before any is read, downwards and upwards."""
+    """Every line filled with what only it has, all written before any is read; over a slow link those whose addresses differ in single bits."""
     config = session.config
+    lines = np.arange(config.sbuf_lines)
+    if session.slow:
+        bits = 1 << np.arange(config.sbuf_address_width)
+        lines = np.unique(np.concatenate(([0], bits, config.sbuf_lines - 1 - bits, [config.sbuf_lines - 1])))
     for name, salt in (("addresses", 0), ("complements of addresses", 0xFFFFFFFF)):
         expected = _addresses(config.sbuf_bytes, salt).reshape(config.sbuf_lines, config.line_bytes)
-        session.write_sbuf(0, expected.reshape(-1))
-        found = session.read_sbuf(0, config.sbuf_lines).reshape(expected.shape)
+        found = expected.copy()
+        if session.slow:
+            for line in lines:
+                session.write_sbuf(int(line), expected[line])
+            for line in lines:
+                found[line] = session.read_sbuf(int(line), 1)
+        else:
+            session.write_sbuf(0, expected.reshape(-1))
+            found = session.read_sbuf(0, config.sbuf_lines).reshape(expected.shape)
         if not np.array_equal(expected, found):
             raise Fault(f"{explain(expected, found, 'SBUF line')} ({name})")
-    return {"lines": config.sbuf_lines}
+    return {"lines": len(lines)}
 
 
 def _addresses(size: int, salt: int) -> np.ndarray:
@@ -122,16 +111,25 @@ def _addresses(size: int, salt: int) -> np.ndarray:
 def memory(session: Session) -> dict[str, Any]:
     """The host's side of the memory, then both ways through the chip's AXI port."""
     transport, size = session.device.transport, session.device.memory_bytes
-    tested = min(size, 1 << 17) if session.is_board else min(size, 1 << 16)
     walking = np.array([1 << bit for bit in range(32)] + [0xFFFFFFFF ^ 1 << bit for bit in range(32)], "<u4").view(np.uint8)
-    for address in (0, tested - 4 * WALK_WORDS):
+    for address in (0, size - len(walking)):
         transport.write_memory(address, walking)
         _compared(walking, transport.read_memory(address, len(walking)), 4, "memory word", "by the host, walking ones and zeros")
+    tested = size if session.is_board else min(size, 1 << 16)
     contents = _addresses(tested, 0x5A5A0F0F)
-    transport.write_memory(0, contents)
-    _compared(contents, transport.read_memory(0, tested), 4, "memory word", "by the host, addresses")
-    lines = _through_axi(session, tested)
-    return {"bytes": tested, "lines_through_axi": lines}
+    if session.slow:
+        bits = 4 << np.arange((tested // 4 - 1).bit_length())
+        places = np.unique(np.concatenate(([0], bits)))
+        for place in places:
+            transport.write_memory(int(place), contents[place : place + 4])
+        found = contents.copy()
+        for place in places:
+            found[place : place + 4] = transport.read_memory(int(place), 4)
+    else:
+        transport.write_memory(0, contents)
+        found = transport.read_memory(0, tested)
+    _compared(contents, found, 4, "memory word", "by the host, addresses")
+    return {"bytes": tested, "lines_through_axi": _through_axi(session, tested)}
 
 
 def _compared(expected: np.ndarray, found: np.ndarray, width: int, unit: str, how: str) -> None:
@@ -140,17 +138,17 @@ def _compared(expected: np.ndarray, found: np.ndarray, width: int, unit: str, ho
 
 
 def _through_axi(session: Session, tested: int) -> int:
-    """Loads from and stores to every part of the memory; what SBUF holds is looked at from beside, so that both ways are judged apart."""
+    """Loads from and stores to parts of the memory; what SBUF holds is looked at from beside, so that both ways are judged apart."""
     config, transport = session.config, session.device.transport
     width = config.line_bytes
-    lines = min(AXI_LINES, config.sbuf_lines, (tested - BUFFERS) // width)
-    for first in range(BUFFERS, tested - lines * width + 1, max(lines * width, (tested - BUFFERS) // 4)):
+    lines = SLOW_AXI_LINES if session.slow else min(AXI_LINES, config.sbuf_lines, (tested - BUFFERS) // width)
+    # The first place and the last one: everything between differs from one of them in single bits of the address.
+    for first in (BUFFERS, tested - lines * width):
         contents = session.bytes(lines * width)
         transport.write_memory(first, contents)
         session.run_text(f"load base=0 dram={first} ap={lines}:1:{width}")
         if session.is_board:
-            found = session.link.read(Space.SBUF, 0, lines * width // 4).astype("<u4").view(np.uint8)
-            _axi(contents, found, width, "read", first)
+            _axi(contents, session.read_sbuf(0, lines), width, "read", first)
             contents = session.bytes(lines * width)
             session.write_sbuf(0, contents)
         session.run_text(f"store base=0 dram={first} ap={lines}:1:{width}")
@@ -165,6 +163,3 @@ def _axi(expected: np.ndarray, found: np.ndarray, width: int, way: str, first: i
     lanes = swapped_lanes(left, right)
     what = f"AXI {way} data: {lanes}" if lanes else f"AXI {way}s at {first:#x}: {explain(left, right, 'line')}"
     raise Fault(what)
-
-
-__all__ = ["march", "memory", "run_self_test", "sbuf"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 from hw.common.config import ChipConfig
 from hw.common.isa import ENGINES, Cause
 from hw.common.registers import REGISTERS, engine_register
-from hw.host.protocol import BLOCK_BYTES, SELF_TEST_BASE, WORD_BYTES, Space
+from hw.debug.lfsr import signature
+from hw.debug.self_test import CONTROL, PATTERN, STATUS, Command
+from hw.host.protocol import BLOCK_BYTES, MAX_WORDS, SELF_TEST_BASE, WORD_BYTES, Space
 from sim.golden.chip import GoldenChip
 
 from ...isa.assembler import assemble
@@ -30,8 +32,10 @@ MOST_LINES = 1 << 15
 DRAM_BYTES = 1 << 20
 #: Seconds a job of a rung, or a run of the self-test, may take; cycles of a simulated chip between two looks.
 JOB_SECONDS, LOOK_CYCLES = 60.0, 200
-#: Seconds between two looks at a board.
-LOOK_SECONDS = 0.001
+#: Seconds between two looks at a board; and after which a self-test that stays at its line is given up.
+LOOK_SECONDS, STILL_SECONDS = 0.001, 10.0
+#: Bytes a second below which a link is slow: rungs then move samples, and let the board sum up the rest. A simulated board moves about one thousand.
+SLOW_LINK = 20_000
 
 
 class Fault(Exception):
@@ -71,6 +75,7 @@ class Session:
         self._stack = ExitStack()
         self._link: Link | None = None
         self._device: Device | None = None
+        self._slow: bool | None = None
 
     def close(self) -> None:
         """Gives the port back."""
@@ -102,6 +107,16 @@ class Session:
     def config(self) -> ChipConfig:
         """Of the device."""
         return self.device.config
+
+    @property
+    def slow(self) -> bool:
+        """Whether the link is too slow to move whole memories."""
+        if self._slow is None:
+            begin = time.monotonic()
+            if self.is_board:
+                self.link.read(Space.MEMORY, 0, MAX_WORDS)
+            self._slow = self.is_board and WORD_BYTES * MAX_WORDS < SLOW_LINK * (time.monotonic() - begin)
+        return self._slow
 
     @property
     def interrupt(self) -> bool:
@@ -154,22 +169,61 @@ class Session:
     def _burst_lines(self) -> int:
         return min((self.device.memory_bytes - BUFFERS) // self.config.line_bytes, MOST_LINES)
 
+    def differing_sbuf(self, line: int, expected: np.ndarray) -> np.ndarray | None:
+        """What SBUF holds from `line` on, uint8 [lines, line bytes], if it is not `expected`; None if it is.
+
+        Over a slow link the board makes a signature, and lines are fetched only if it is wrong.
+        """
+        lines, words = len(expected), self.config.line_bytes // WORD_BYTES
+        if self.slow and self.has_self_test:
+            start = [0x600DF00D + word for word in range(words)]
+            found = self.run_self_test(Command.SIGNATURE, line, line + lines - 1, pattern=start)
+            columns = np.ascontiguousarray(expected).view("<u4").T.tolist()
+            if found == [signature(column, state) for column, state in zip(columns, start, strict=True)]:
+                return None
+        contents = self.read_sbuf(line, lines).reshape(expected.shape)
+        return None if np.array_equal(contents, expected) else contents
+
     # The self-test block -------------------------------------------------------------------------------------
-
-    def self_test_register(self, number: int) -> int:
-        """A register of the self-test block; `NotHere` if it was not built."""
-        self._require_self_test()
-        return int(self.link.read(Space.BOARD, SELF_TEST_BASE + WORD_BYTES * number, 1)[0])
-
-    def write_self_test(self, number: int, *values: int) -> None:
-        """Writes registers of the self-test block from `number` on."""
-        self._require_self_test()
-        self.link.write(Space.BOARD, SELF_TEST_BASE + WORD_BYTES * number, values)
 
     @property
     def has_self_test(self) -> bool:
         """Whether the device has the block."""
         return self.is_board and bool(self.device.transport.identity.self_test)
+
+    def self_test_registers(self, number: int, count: int = 1) -> list[int]:
+        """Registers of the self-test block from `number` on; `NotHere` if it was not built."""
+        self._require_self_test()
+        found: list[int] = self.link.read(Space.BOARD, SELF_TEST_BASE + WORD_BYTES * number, count).tolist()
+        return found
+
+    def run_self_test(
+        self, command: Command, first: int, last: int, *, pattern: Sequence[int], alternate: bool = False, rows: bool = False
+    ) -> list[int]:
+        """Runs a command of the self-test over lines; the pattern it leaves. `Fault` if SBUF does not answer it."""
+        self._require_self_test()
+        fields = {"command": int(command), "alternate": int(alternate), "rows": int(rows)}
+        for number, values in (
+            (PATTERN, pattern),
+            (1, (first, last)),
+            (0, (sum(value << CONTROL[name][0] for name, value in fields.items()),)),
+        ):
+            self.link.write(Space.BOARD, SELF_TEST_BASE + WORD_BYTES * number, values)
+        place, since = -1, time.monotonic()
+
+        def ended() -> bool:
+            nonlocal place, since
+            (status,) = self.self_test_registers(0)
+            if status >> 2 != place:
+                place, since = status >> 2, time.monotonic()
+            if status & 1 and time.monotonic() - since > STILL_SECONDS:
+                raise Fault(
+                    f"the self-test stands at SBUF line {status >> STATUS['line'][0]}: SBUF does not answer on the chip's debug port"
+                )
+            return not status & 1
+
+        self.wait(ended, lambda: "the self-test has not ended", seconds=600)
+        return self.self_test_registers(PATTERN, len(pattern))
 
     def _require_self_test(self) -> None:
         if not self.has_self_test:
