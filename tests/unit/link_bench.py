@@ -42,7 +42,8 @@ class Line:
     """A `Port` to a bridge. `rates`: chances that an octet is lost, damaged, doubled; `late` that what has come is held back for a while.
 
     Members: `now`, seconds; `most_in_flight`, octets the board had to keep at once, if it took nothing before the host looked for an answer;
-    `mute`: nothing comes back; `broken`: reading and writing fail.
+    `most_answers`, octets that waited for the host; `mute`: nothing comes back; `broken`: reading and writing fail. `spoil` and `swallow`: frames, counted
+    from 0, that come to the board damaged, and whose answers are lost.
     """
 
     def __init__(self, bridge: Bridge, *, seed: int = 0, rates: tuple[float, float, float] = (0, 0, 0), late: float = 0.0) -> None:
@@ -52,7 +53,10 @@ class Line:
         self._waiting: list[bytes | None] = []
         self._inbox = bytearray()
         self.now = 0.0
-        self.most_in_flight = 0
+        self.most_in_flight = self.most_answers = 0
+        self.spoil: set[int] = set()
+        self.swallow: set[int] = set()
+        self.frames = self.answers = 0
         self.mute = self.broken = False
 
     def _pass(self, octets: bytes) -> bytes:
@@ -81,7 +85,9 @@ class Line:
         if self.broken:
             raise OSError(5, "Input/output error")
         self.now += 10 * len(data) / BAUD
-        self._waiting += self._deframer.feed(self._pass(data))
+        bodies = self._deframer.feed(self._pass(data))
+        self._waiting += [None if self.frames + at in self.spoil else body for at, body in enumerate(bodies)]
+        self.frames += len(bodies)
         self.most_in_flight = max(self.most_in_flight, sum(len(body) + 1 for body in self._waiting if body))
         return len(data)
 
@@ -90,9 +96,11 @@ class Line:
             raise OSError(5, "Input/output error")
         for body in self._waiting:
             answer = self._pass(frame(self._bridge.answer(body)))
-            if not self.mute:
+            if not self.mute and self.answers not in self.swallow:
                 self._inbox += answer
+            self.answers += 1
         self._waiting.clear()
+        self.most_answers = max(self.most_answers, len(self._inbox))
         if not self._inbox or self._random.random() < self._late:
             self.now += PAUSE
             return b""

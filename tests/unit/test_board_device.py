@@ -219,8 +219,11 @@ def test_unplugged_while_something_is_written(board: GoldenBoard, device: Device
 
 def test_a_failed_opening_gives_the_port_back(board: GoldenBoard) -> None:
     count = len(os.listdir("/proc/self/fd"))
+    kept = []
     for _ in range(3):
-        with pytest.raises(DeviceError, match="use --config small"):
+        with pytest.raises(DeviceError, match="use --config small") as caught:
             open_device(f"board:{board.port}", ChipConfig.named("base"))
+        # An error that is kept keeps what was on the stack.
+        kept.append(caught)
     assert len(os.listdir("/proc/self/fd")) == count
     open_device(f"board:{board.port}", None).close()

@@ -9,7 +9,7 @@ from hw.host.protocol import BOARD_REGISTERS, MAX_WORDS, RECEIVE_BUFFER, Space, 
 from sim.golden.host_link import Response, frame, pack_response
 from sw.runtime.errors import AccessError, DeviceError, LinkError
 from sw.runtime.link import Link
-from sw.runtime.link_window import GIVE_UP_SECONDS
+from sw.runtime.link_window import ANSWERS_IN_FLIGHT, GIVE_UP_SECONDS
 
 from .link_bench import BAUD, LinkBench
 
@@ -69,6 +69,40 @@ def test_the_window_is_kept_full_and_never_overrun() -> None:
     bench.line.most_in_flight = 0
     bench.link.read(Space.MEMORY, 0, 4000)
     assert 8 * 8 < bench.line.most_in_flight <= RECEIVE_BUFFER
+
+
+def test_answers_on_their_way_are_bounded() -> None:
+    bench = LinkBench()
+    bench.link.read(Space.MEMORY, 0, 4000)
+    # Escapes may double the octets of a frame.
+    assert 2000 < bench.line.most_answers < 2 * (ANSWERS_IN_FLIGHT + 4 * MAX_WORDS)
+
+
+@pytest.mark.parametrize("kind", ["read", "write"])
+@pytest.mark.parametrize("how", ["spoil", "swallow"])
+@pytest.mark.parametrize("place", [0, 1, 7])
+def test_what_is_lost_is_sent_again_at_once(kind: str, how: str, place: int) -> None:
+    """One frame of many: what follows tells that it is lost, so nothing waits for time to pass, and no more than a window goes again."""
+    bench = LinkBench()
+    getattr(bench.line, how).add((bench.line.frames if how == "spoil" else bench.line.answers) + place)
+    bench.memory.words[:] = range(4000)
+    if kind == "write":
+        bench.link.write(Space.MEMORY, 0, range(1, 1001))
+        assert bench.memory.words[:1001] == [*range(1, 1001), 1000] and max(bench.memory.written) == 1
+    else:
+        assert bench.link.read(Space.MEMORY, 0, 1000).tolist() == list(range(1000))
+    counters = bench.link.counters
+    in_flight = 2 if kind == "write" else ANSWERS_IN_FLIGHT // (4 * MAX_WORDS) + 1
+    assert counters.timeouts == 0 and 1 <= counters.retries <= (in_flight if how == "spoil" else 1), counters
+    assert counters.bad_frames == (how == "spoil")
+
+
+def test_nothing_is_sent_after_a_refusal() -> None:
+    bench = LinkBench()
+    before = bench.link.counters.requests
+    with pytest.raises(AccessError, match="a write of 60 words at MEMORY 0x3e80 with BUS_ERROR"):
+        bench.link.write(Space.MEMORY, 16000, range(3000))
+    assert bench.link.counters.requests - before <= 2
 
 
 def test_a_smaller_buffer_is_respected() -> None:
