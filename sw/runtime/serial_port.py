@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import suppress
 from pathlib import Path
 
 from serial import Serial, SerialException
@@ -25,9 +26,13 @@ def open_port(name: str, *, baud: int) -> Serial:
         if there is no such port, it is not ours to use, or it cannot do that rate.
     """
     try:
-        return Serial(name, baud, timeout=READ_SECONDS, write_timeout=WRITE_SECONDS, exclusive=True)
+        port = Serial(name, baud, timeout=READ_SECONDS, write_timeout=WRITE_SECONDS, exclusive=True)
     except (OSError, ValueError) as error:
         raise DeviceError(f"port {name} cannot be opened: {_reason(name, baud, error)}") from error
+    # USB bridges hold octets back for 16 ms in the hope of more, unless told otherwise; where they cannot be told, all works, slower.
+    with suppress(OSError, ValueError, NotImplementedError):
+        port.set_low_latency_mode(True)
+    return port
 
 
 def _reason(name: str, baud: int, error: Exception) -> str:

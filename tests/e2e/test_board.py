@@ -122,25 +122,6 @@ def test_unplugged_in_the_middle(capsys: pytest.CaptureFixture, board: GoldenBoa
     assert "was the board unplugged, or did the simulated board end" in _fails(capsys, "run", "digits", "--device", f"board:{board.port}")
 
 
-def test_a_host_that_was_killed_leaves_the_board_usable(capsys: pytest.CaptureFixture, board: GoldenBoard) -> None:
-    device = f"board:{board.port}"
-    code = f"""
-from sw.runtime.device import open_device
-device = open_device({device!r}, None)
-print("on", flush=True)
-while True:
-    device.transport.write_memory(0, bytes(9999))
-"""
-    victim = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    assert victim.stdout is not None and victim.stdout.readline() == "on\n"
-    time.sleep(0.2)
-    victim.kill()
-    victim.wait(10)
-    victim.stdout.close()
-    status, values, _ = run(capsys, "matmul", "--device", device, "--m", "9", "--k", "9", "--n", "9")
-    assert status == 0 and values["ok"]
-
-
 # The simulated board -----------------------------------------------------------------------------------------
 
 
@@ -172,6 +153,31 @@ def test_products_on_the_hardware_over_a_bad_line(capsys: pytest.CaptureFixture)
         counters = simulated.counters
     assert min(counters[name] for name in ("dropped", "corrupted", "duplicated")) > 0
     assert "frames sent again: " in err
+
+
+@pytest.mark.parametrize("kind", ["golden", "simulated"])
+def test_a_host_that_was_killed_leaves_the_board_usable(capsys: pytest.CaptureFixture, kind: str) -> None:
+    with GoldenBoard(CONFIGS["nano"]) if kind == "golden" else SimulatedBoard(simulated_board("nano")) as any_board:
+        _kill_a_host(f"board:{any_board.port}")
+        status, values, _ = run(capsys, "matmul", "--device", f"board:{any_board.port}", "--m", "9", "--k", "9", "--n", "9")
+    assert status == 0 and values["ok"]
+
+
+def _kill_a_host(device: str) -> None:
+    """In the middle of what it writes."""
+    code = f"""
+from sw.runtime.device import open_device
+device = open_device({device!r}, None)
+print("on", flush=True)
+while True:
+    device.transport.write_memory(0, bytes(9999))
+"""
+    victim = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert victim.stdout is not None and victim.stdout.readline() == "on\n"
+    time.sleep(0.2)
+    victim.kill()
+    victim.wait(10)
+    victim.stdout.close()
 
 
 def test_simboard_serves_until_it_is_told_to_end(capsys: pytest.CaptureFixture) -> None:
