@@ -57,7 +57,7 @@ class CompactSbuf(wiring.Component):
         m.d.comb += [
             request.ready.eq(~self.i_valid & ~self.i_hold),
             taken.eq(request.valid & request.ready),
-            enable.eq(self.i_valid | taken),
+            enable.eq(self.i_valid | (request.valid & ~self.i_hold)),
             writes.eq(Mux(self.i_valid, self.i_write, request.payload.write)),
             address.eq(Mux(self.i_valid, self.i_address, request.payload.address)),
             read.addr.eq(address),
