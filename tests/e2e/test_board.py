@@ -82,7 +82,7 @@ def _fails(capsys: pytest.CaptureFixture, *arguments: str, status: int = 1) -> s
     begin = time.monotonic()
     assert main([*arguments]) == status
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.count("\n") == 1 and time.monotonic() - begin < 15
+    assert captured.out == "" and captured.err.count("\n") == 1 and time.monotonic() - begin < 30
     return str(captured.err)
 
 

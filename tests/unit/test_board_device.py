@@ -102,7 +102,7 @@ def test_a_job_that_does_not_end(board: GoldenBoard, device: Device, monkeypatch
     cycles = iter(range(0, 10_000, 10))
     monkeypatch.setattr(BoardTransport, "read_register", lambda self, address: 1 if address == 0x14 else next(cycles))
     seen: list[int] = []
-    with pytest.raises(TimeoutError, match=r"no interrupt of board:.* within 80 cycles, 0\.\d s"):
+    with pytest.raises(TimeoutError, match=r"no interrupt of board:.* within 80 cycles, \d+\.\d s"):
         device.transport.wait_interrupt(77, seen.append)
     assert seen == list(range(0, 80, 10))
 
@@ -110,7 +110,7 @@ def test_a_job_that_does_not_end(board: GoldenBoard, device: Device, monkeypatch
 def test_a_clock_that_stands_still(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sw.runtime.board.SPARE_SECONDS", 0.2)
     monkeypatch.setattr(BoardTransport, "read_register", lambda self, address: 1 if address == 0x14 else 5)
-    with pytest.raises(TimeoutError, match=r"no interrupt of board:.* within 5 cycles, 0\.\d s"):
+    with pytest.raises(TimeoutError, match=r"no interrupt of board:.* within 5 cycles, \d+\.\d s"):
         device.transport.wait_interrupt(100)
 
 
@@ -213,7 +213,7 @@ def test_unplugged_while_something_is_written(board: GoldenBoard, device: Device
     with pytest.raises(LinkError, match="was the board unplugged, or did the simulated board end"):
         for _ in range(10_000):
             device.transport.write_memory(0, bytes(1000))
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 15
     timer.join()
 
 
