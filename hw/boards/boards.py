@@ -44,7 +44,7 @@ BOARDS: dict[str, Board] = {
         Board(
             name="tang_nano_9k", doc="Sipeed Tang Nano 9K with GW1NR-LV9QN88PC6/I5", family="gowin", device="GW1NR-LV9QN88PC6/I5",
             package="QN88P", speed="GW1NR-9C", config=replace(_nano, name="nano_16k", sbuf_bank_lines=4096, multiplier="gowin"),
-            oscillator_hz=27_000_000, chip_hz=27_000_000, baud=1_000_000, memory_bytes=16 << 10, self_test=False,
+            oscillator_hz=27_000_000, chip_hz=54_000_000, baud=1_000_000, memory_bytes=16 << 10, self_test=False,
             leds=(0, 1, 2, 3, 4, 5), leds_active_low=True, constraints="tang_nano_9k.cst", programmer="tangnano9k",
         ),
         Board(
