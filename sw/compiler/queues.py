@@ -51,7 +51,8 @@ class Memory:
         address = self.next_address
         if address + size > self._limit:
             raise CompileError(
-                f"{name} needs DRAM up to byte {address + size}, the limit is {self._limit}: use smaller sizes, or a device with more DRAM (simulated: --dram-mib)"
+                f"{name} needs DRAM up to byte {address + size}, the limit is {self._limit}: "
+                "use smaller sizes, or a device with more DRAM (simulated: --dram-mib)"
             )
         self.buffers[name] = Buffer(address=address, size=size, data=data)
         self.end = address + size

@@ -100,7 +100,10 @@ def test_every_pair_of_special_values(capsys: pytest.CaptureFixture, tmp_path: P
         (["--dtype", ""], "dtype must be one of int8, bf16 on config 'base', not ''"),
         (["--save", ""], "--save must end in .npz, not ''"),
         (["--stall", "nan"], "nan is not in the range"),
-        (["--m", str(1 << 40), "--source", "dram"], "the limit is 268435456: use smaller sizes, or a device with more DRAM (simulated: --dram-mib)"),
+        (
+            ["--m", str(1 << 40), "--source", "dram"],
+            "the limit is 268435456: use smaller sizes, or a device with more DRAM (simulated: --dram-mib)",
+        ),
         (["--seed", "-1"], "-1 is not in the range"),
         (["--colour"], "No such option"),
     ],
