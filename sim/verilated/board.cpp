@@ -156,9 +156,11 @@ class Board {
     void step() {
         pins().clk = 1;
         model.eval();
+        model.trace_dump(cycle * 10);
         pins().clk = 0;
         pins().rx = sender_.step();
         model.eval();
+        model.trace_dump(cycle * 10 + 5);
         if (receiver_.step(pins().tx)) out_.pass(receiver_.octet, outgoing_, counters);
         counters.errors += receiver_.error;
         if (sender_.busy() || receiver_.busy() || (pins().leds & WORKING_LEDS)) active_ = cycle;
@@ -201,6 +203,8 @@ using meshium::Board;
 MESHIUM_API Board* board_new(uint32_t divisor, const meshium::LineParameters* line, int random_reset, int seed) {
     return new Board(divisor, *line, random_reset, seed);
 }
+// Writes a waveform of the top and its blocks, not of what is inside them.
+MESHIUM_API int board_trace_start(Board* board, const char* path) { return board->model.trace_start(path, 2); }
 MESHIUM_API void board_delete(Board* board) { delete board; }
 MESHIUM_API int board_serve(Board* board, int descriptor, double seconds) { return board->serve(descriptor, seconds); }
 MESHIUM_API uint64_t board_cycle(Board* board) { return board->cycle; }

@@ -140,6 +140,8 @@ class SimulatedBoard:
         What memories and registers power up with.
     component : wiring.Component
         Instead of `BoardTop`: something with the same pins, such as one with a fault in it.
+    vcd : Path or None
+        Writes a waveform of the top and its blocks there, 10 time units a cycle, complete once the board is closed. Needs a build of its own.
 
     Members
     -------
@@ -148,16 +150,22 @@ class SimulatedBoard:
     board : Board
     """
 
-    def __init__(self, board: Board, *, faults: LineFaults | None = None, seed: int = 0, component: Any = None) -> None:
+    def __init__(
+        self, board: Board, *, faults: LineFaults | None = None, seed: int = 0, component: Any = None, vcd: Path | None = None
+    ) -> None:
         self._handle: int | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
         self._failure = ""
         self.board = board
-        self._library = library.load_or_rebuild(lambda: board_library(board, component=component))
+        self._library = library.load_or_rebuild(
+            lambda: board_library(board, component=component, options=replace(OPTIONS, trace=vcd is not None))
+        )
         line = (faults or LineFaults()).parameters()
         # Verilator takes seed 0 for "choose one".
         self._handle = self._library.board_new(board.divisor, ctypes.byref(line), 2, seed + 1)
+        if vcd is not None and not self._library.board_trace_start(self._handle, str(vcd).encode()):
+            raise OSError(f"waveform must be writable, not {str(vcd)!r}")
         self._master, self._slave = pty.openpty()
         # Open here as well, so that the terminal outlives the hosts that open it; raw, so that octets are octets.
         tty.setraw(self._slave)

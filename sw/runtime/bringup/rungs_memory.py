@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -145,8 +146,11 @@ def _through_axi(session: Session, tested: int) -> int:
     # The first place and the last one: everything between differs from one of them in single bits of the address.
     for first in (BUFFERS, tested - lines * width):
         contents = session.bytes(lines * width)
-        transport.write_memory(first, contents)
-        session.run_text(f"load base=0 dram={first} ap={lines}:1:{width}")
+        load = f"load base=0 dram={first} ap={lines}:1:{width}"
+        try:
+            session.run_text(load, {"in": (first, contents)})
+        except Fault as fault:
+            raise Fault(_read_lanes(session, load, first, contents) or f"the first job that reads memory fails: {fault}") from fault
         if session.is_board:
             _axi(contents, session.read_sbuf(0, lines), width, "read", first)
             contents = session.bytes(lines * width)
@@ -154,6 +158,21 @@ def _through_axi(session: Session, tested: int) -> int:
         session.run_text(f"store base=0 dram={first} ap={lines}:1:{width}")
         _axi(contents, transport.read_memory(first, lines * width), width, "write" if session.is_board else "read or write", first)
     return lines
+
+
+def _read_lanes(session: Session, load: str, first: int, contents: np.ndarray) -> str:
+    """Whether jobs work once two byte lanes are exchanged in memory: instructions come through AXI as well, so swapped lanes of reads break them."""
+    width = session.config.line_bytes
+    for lanes in itertools.combinations(range(width), 2):
+        session.device.transport.reset()
+        try:
+            session.run_text(load, {"in": (first, contents)}, exchange=lanes)
+        except Fault:
+            continue
+        found = session.read_sbuf(0, len(contents) // width) if session.is_board else contents
+        if np.array_equal(found, contents):
+            return f"AXI read data: byte lanes {lanes[0]} and {lanes[1]} are swapped: a job whose lanes are exchanged beforehand is right"
+    return ""
 
 
 def _axi(expected: np.ndarray, found: np.ndarray, width: int, way: str, first: int) -> None:

@@ -239,14 +239,26 @@ class Session:
             raise ValueError(f"queues must have at most {BUFFERS} bytes, not {program.queue_bytes}: use fewer instructions")
         return program
 
-    def run_text(self, text: str, inputs: Mapping[str, tuple[int, np.ndarray]] | None = None) -> None:
+    def run_text(
+        self, text: str, inputs: Mapping[str, tuple[int, np.ndarray]] | None = None, *, exchange: tuple[int, int] | None = None
+    ) -> None:
         """Runs assembler `text` with bytes put into memory before; `Fault` if it does not end well."""
         buffers = {name: (address, len(data)) for name, (address, data) in (inputs or {}).items()}
-        self.run(self.program(text, buffers), {name: data for name, (_, data) in (inputs or {}).items()})
+        self.run(self.program(text, buffers), {name: data for name, (_, data) in (inputs or {}).items()}, exchange=exchange)
 
-    def run(self, program: Program, inputs: Mapping[str, Any] | None = None) -> None:
-        """Runs a program without its interrupt: the status register says when it has ended."""
+    def run(self, program: Program, inputs: Mapping[str, Any] | None = None, *, exchange: tuple[int, int] | None = None) -> None:
+        """Runs a program without its interrupt: the status register says when it has ended. With `exchange`, two byte lanes of queues and inputs are
+        exchanged in memory first: what a chip needs whose lanes are swapped."""
         self.device.load(program, inputs)
+        if exchange is not None:
+            places = [
+                (program.queue_base, program.queue_bytes),
+                *((program.buffers[name].address, program.buffers[name].size) for name in inputs or {}),
+            ]
+            for address, size in places:
+                lines = self.device.transport.read_memory(address, size).reshape(-1, self.config.line_bytes)
+                lines[:, list(exchange)] = lines[:, list(exchange[::-1])]
+                self.device.transport.write_memory(address, lines)
         self.write_register("IRQ_ENABLE", 0)
         self.write_register("IRQ_STATUS", 3)
         self.write_register("CONTROL", 1)

@@ -1,0 +1,92 @@
+"""The bring-up on a simulated board with faults in its RTL: each must be named. And captures of the logic analyser beside a waveform of the simulator."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts.meshium import main
+from sim.verilated.board import LineFaults
+from sw.runtime.analyser import AnalyserError, LogicAnalyser, Trigger
+from sw.runtime.board import board_link
+from sw.runtime.bringup.ladder import FAILED, WARNED, climb
+from sw.runtime.bringup.session import Session
+from tests.cosim.faulty_board import faulty_board
+from tests.cosim.waveform import read_waveform
+
+CASES = (
+    ("sbuf_bit", "march", r"^SBUF line 297: bit 13 \(lane 1 bit 5\) reads 1 instead of 0; bank 0, first seen in element up\(r0,w1\)"),
+    ("dead_column", "tensor", r"^column 3 of the array is dead; wrong signatures of column 3$"),
+    ("dead_row", "tensor", r"^row 1 of the array is dead; wrong signatures of columns 0, 1, 2, 3$"),
+    ("psum_bit", "psum", r"^PSUM bank 1 row 5 column 2: bit 9 reads 0 instead of 1"),
+    ("read_lanes", "memory", r"^AXI read data: byte lanes 1 and 2 are swapped"),
+    ("write_lanes", "memory", r"^AXI write data: byte lanes 0 and 3 are swapped"),
+    ("irq_dead", "interrupt", r"^the interrupt line is dead, or not connected"),
+    ("irq_stuck", "interrupt", r"^the interrupt line is stuck high: it is high after reset"),
+    ("debug_silent", "march", r"SBUF does not answer on the chip's debug port"),
+    ("register_bit", "registers", r"^register WATCHDOG reads .* bit 6 reads 0"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("fault", "rung", "words"), CASES, ids=[case[0] for case in CASES])
+def test_a_fault_of_the_hardware_is_named(fault: str, rung: str, words: str) -> None:
+    with faulty_board(fault) as board:
+        session = Session(f"board:{board.port}", None)
+        try:
+            (outcome,) = climb(session, [rung])
+        finally:
+            session.close()
+    assert outcome.status == FAILED and re.search(words, outcome.message), outcome.message
+
+
+def test_lost_octets_are_counted_and_data_are_right() -> None:
+    with faulty_board(faults=LineFaults(drop=0.001, seed=4)) as board:
+        session = Session(f"board:{board.port}", None)
+        try:
+            outcomes = climb(session, ["link", "tensor"])
+        finally:
+            session.close()
+        assert board.counters["dropped"] > 0
+    assert [item.status for item in outcomes] == [WARNED, "passed"]
+    assert outcomes[0].figures["retries"] > 0 and "all data are right" in outcomes[0].message
+
+
+def test_a_board_without_faults_passes(capsys: pytest.CaptureFixture) -> None:
+    with faulty_board() as board:
+        status = main(["bringup", "--device", f"board:{board.port}", "--stress-seconds", "0"])
+    err = capsys.readouterr().err
+    assert status == 0 and len(re.findall(r"│ passed +│", err)) == 12
+
+
+# The logic analyser ------------------------------------------------------------------------------------------
+
+
+def test_a_capture_is_what_the_simulator_saw(tmp_path: Path) -> None:
+    wave = tmp_path / "board.vcd"
+    with faulty_board(vcd=wave) as board:
+        name = f"board:{board.port}"
+        with board_link(name) as link:
+            analyser = LogicAnalyser(link)
+            analyser.arm(Trigger.parse("trace_state_tensor==busy"), before=100)
+        session = Session(name, None)
+        (outcome,) = climb(session, ["tensor"])
+        session.close()
+        assert outcome.status == "passed", outcome.message
+        with board_link(name) as link:
+            analyser = LogicAnalyser(link)
+            assert analyser.wait(10)
+            capture = analyser.fetch()
+            assert analyser.fetch() == capture
+            with pytest.raises(AnalyserError, match="0 to 511, as the analyser holds 512, not 512"):
+                analyser.arm(Trigger.parse("irq"), before=512)
+    assert len(capture.samples) == analyser.depth == 512 and capture.cycles == list(range(-100, 412))
+    seen = read_waveform(wave, [item for item in capture.probes if item != "rx"])
+    busy = seen["trace_state_tensor"]
+    # The first cycle in which the engine was busy, which the trigger must have found.
+    begin = next(cycle for cycle in range(len(busy)) if busy[cycle] == 1)
+    for probe, values in seen.items():
+        assert capture.signal(probe) == values[begin - 100 : begin + 412], probe
+    moving = [probe for probe, values in seen.items() if len(set(values[begin - 100 : begin + 412])) > 1]
+    assert {"trace_state_tensor", "trace_state_load", "trace_start", "trace_done", "m_axi_rvalid"} <= set(moving)
