@@ -155,7 +155,7 @@ class Processor(wiring.Component):
         """The data memory: the datapath's words first, then the processor; registers in the second of its cycles, when it does not store."""
         bus, registers = self.bus, self.registers
         # No word is read and written in one cycle but one the datapath fetches, which nobody reads before the end of the command.
-        m.submodules.data = memory = Memory(shape=32, depth=1 << DATA_ADDRESS_BITS, init=[], attrs=NO_CHECK)
+        m.submodules.data = memory = self.memory = Memory(shape=32, depth=1 << DATA_ADDRESS_BITS, init=[], attrs=NO_CHECK)
         read, write = memory.read_port(), memory.write_port(granularity=8)
         m.d.comb += [
             read.en.eq(~second | registers.read),
