@@ -27,7 +27,7 @@ from sim.verilated.cache import BuildCache, content_key
 from sim.verilated.toolchain import build_root, repository_root
 from sim.verilog import emit
 
-from .bitstream_flows import FLOWS, Flow, constraint_files, copy_constraints
+from .bitstream_flows import FLOWS, Flow, constraint_files, copy_constraints, log_file, report_file
 from .files import written_whole
 from .fpga_parts import part_of, require_fit, require_room
 
@@ -103,6 +103,8 @@ def build(board: Board, *, inner: wiring.Component | None = None, seeds: tuple[i
     entry = BuildCache(root=build_root() / "bitstream-cache").get(_inputs(board, verilog, seeds), fill, label=f"bitstream of {board.name}")
     result = json.loads((entry / f"{board.name}.json").read_text()) | {"sources": sources}
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(f"{board.name}.*"):
+        old.unlink()
     for path in entry.iterdir():
         if path.name != f"{board.name}.json":
             shutil.copyfile(path, folder / path.name)
@@ -133,7 +135,7 @@ def _make(board: Board, flow: Flow, verilog: str, seeds: tuple[int, ...], entry:
     with _timed(seconds, "pack"):
         say(f"{board.name}: packing")
         run_tool(*flow.pack(board), work)
-    report = json.loads((work / f"{board.name}.report.json").read_text())
+    report = json.loads((work / report_file(board, seed)).read_text())
     name = f"{board.name}.{flow.suffix}"
     bits = (work / name).read_bytes()
     result = {
@@ -145,7 +147,7 @@ def _make(board: Board, flow: Flow, verilog: str, seeds: tuple[int, ...], entry:
         "utilisation": utilisation(report), "clocks": clocks(report, board), "seed": seed, "tried": tried,
         "tools": _versions(flow), "seconds": {step: round(value, 1) for step, value in seconds.items()},
     }  # fmt: skip
-    for path in (name, f"{board.name}.v", f"{board.name}.place.log", f"{board.name}.report.json"):
+    for path in (name, f"{board.name}.v", log_file(board, seed), report_file(board, seed)):
         shutil.copyfile(work / path, entry / path)
     (entry / f"{board.name}.json").write_text(json.dumps(result))
     shutil.rmtree(work)
@@ -156,8 +158,7 @@ def place(board: Board, flow: Flow, seeds: tuple[int, ...], work: Path, say: Say
     tried: list[dict[str, float]] = []
     for seed in seeds:
         say(f"{board.name}: placing and routing, seed {seed}")
-        report = work / f"{board.name}.report.json"
-        report.unlink(missing_ok=True)
+        report = work / report_file(board, seed)
         tool, arguments = flow.place(board, seed)
         status, output = call_tool(tool, arguments, work)
         if not report.exists():
@@ -174,7 +175,7 @@ def place(board: Board, flow: Flow, seeds: tuple[int, ...], work: Path, say: Say
     best = max(tried, key=lambda item: item["mhz"])
     raise TimingError(
         f"clock {worst} of {board.name} must reach {found[worst]['required_mhz']} MHz, not {best['mhz']} (best of seeds "
-        f"{', '.join(map(str, seeds))}: seed {best['seed']}): the longest paths are in {work / (board.name + '.place.log')}"
+        f"{', '.join(map(str, seeds))}: seed {best['seed']}): the longest paths are in {work / log_file(board, int(best['seed']))}"
     )
 
 

@@ -26,7 +26,7 @@ class Flow:
     packages : tuple of str
         Python packages whose versions decide what comes out, beside that of Yosys.
     place : callable
-        (board, seed) -> place and route; leaves `<board>.placed` and `<board>.report.json`.
+        (board, seed) -> place and route; leaves `<board>.placed`, and of this seed `report_file` and `log_file`.
     pack : callable
         (board) -> packer; leaves `<board>.<suffix>`.
     """
@@ -39,17 +39,18 @@ class Flow:
 
 def _common(board: Board, seed: int) -> list[str]:
     # No --timing-allow-fail anywhere: a clock that is missed is a status that is not 0.
-    return [
-        "--json",
-        f"{board.name}.json",
-        "--report",
-        f"{board.name}.report.json",
-        "--seed",
-        str(seed),
-        "-q",
-        "-l",
-        f"{board.name}.place.log",
-    ]
+    files = ["--json", f"{board.name}.json", "--report", report_file(board, seed), "-q", "-l", log_file(board, seed)]
+    return ["--seed", str(seed), *files]
+
+
+def report_file(board: Board, seed: int) -> str:
+    """What place and route reports of a seed."""
+    return f"{board.name}.seed{seed}.report.json"
+
+
+def log_file(board: Board, seed: int) -> str:
+    """What place and route says about a seed; the longest paths stand near its end."""
+    return f"{board.name}.seed{seed}.log"
 
 
 def _ecp5_place(board: Board, seed: int) -> Command:

@@ -143,7 +143,8 @@ def test_missed_clock_fails_and_leaves_no_bitstream(folder: Path) -> None:
         r"clock (\S+) of icebreaker must reach 60\.\d+ MHz, not ([\d.]+) \(best of seeds 1, 2: seed (\d)\): the longest paths are in (\S+)$",
         str(error.value),
     )
-    assert match and float(match[2]) < 60 and Path(match[4]).exists()
+    assert match and float(match[2]) < 60 and Path(match[4]).name == f"icebreaker.seed{match[3]}.log"
+    assert f"{match[2]} MHz (FAIL at 60" in Path(match[4]).read_text()
     assert [line for line in said if "reaches" in line] == [line for line in said if "MHz of 60" in line]
     assert sum("reaches" in line for line in said) == 2
     assert not list(folder.rglob("*.bin"))
