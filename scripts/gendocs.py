@@ -18,6 +18,7 @@ from hw.common.isa import ENGINES, Cause, OutputMode
 from hw.common.noc import NOC_CONFIGS, NocConfig
 
 from .gendocs_boards import boards_page
+from .gendocs_host_link import host_link_page
 from .gendocs_noc import formats_page
 from .gendocs_registers import noc_registers_page, noc_systemrdl, registers_page, systemrdl
 from .markdown import member_docs, notice, table
@@ -145,6 +146,7 @@ PAGES = {
     "docs/registers.md": registers_page,
     "docs/config.md": config_page,
     "docs/boards.md": boards_page,
+    "docs/host_link.md": host_link_page,
     "docs/registers.rdl": systemrdl,
     "docs/noc_formats.md": formats_page,
     "docs/noc_config.md": noc_config_page,

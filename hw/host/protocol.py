@@ -76,6 +76,7 @@ class Status(IntEnum):
     """How a request ended."""
 
     OK = 0
+    """Everything was executed."""
     BAD_FRAME = 1
     """CRC or length is wrong; nothing was executed."""
     OUT_OF_ORDER = 2
