@@ -12,6 +12,10 @@ from amaranth.lib import wiring
 from hw.chip import Chip
 from hw.common.config import ChipConfig, ConfigError
 from hw.common.noc import NocConfig
+from hw.compact.chip import CompactChip
+from hw.compact.datapath import Datapath
+from hw.compact.processor import Processor
+from hw.compact.program import program
 from hw.control.sequencer import Sequencer
 from hw.dma.load import LoadDma
 from hw.dma.store import StoreDma
@@ -123,6 +127,10 @@ def _bank() -> wiring.Component:
     return Bank(depth=SMALL.sbuf_bank_lines, lines=SMALL.element_bytes, line_width=8 * SMALL.line_bytes)
 
 
+def _processor() -> wiring.Component:
+    return Processor(config=NANO, program=program(NANO).words)
+
+
 #: What can be measured, by name.
 UNITS: dict[str, Unit] = {
     "pe": _of(Pe, "processing element"),
@@ -139,6 +147,9 @@ UNITS: dict[str, Unit] = {
     "output_stage": _of(OutputStage, "output stage"),
     "chip_small": _of(Chip, "whole chip `small`, without host link"),
     "tile_4x4_up5k": _of(Tile, "tile, 4x4 int8", config=NANO, part="up5k", min_mhz=30.0),
+    "compact_datapath": _of(Datapath, "datapath of the compact chip", config=NANO, part="up5k", min_worst_mhz=30.0),
+    "compact_processor": Unit(doc="processor of the compact chip, with its firmware", make=_processor, part="up5k", min_worst_mhz=30.0),
+    "chip_nano": _of(CompactChip, "whole chip `nano`, without host link", config=NANO, part="up5k", min_worst_mhz=30.0),
     "router_lean": _router("V = 1, B = 2, round robin (`lean`)", "lean", max_luts=1000, min_mhz=150.0),
     "router_lean_looped": Unit(
         doc="`lean`, its links back to itself: from queue to queue",
