@@ -20,9 +20,11 @@ WIDTH, PRODUCT_WIDTH = 18, 36
 class Ecp5Multiplier(wiring.Component):
     """One MULT18X18D. Where its registers are, by `stages`:
 
-    1: output. 2: inputs, output. 3: inputs, output, and a flip-flop of the fabric: the way out of the block is long. 4: pipeline register besides.
+    1: output. 2: inputs, output. 3: inputs, output, and a flip-flop of the fabric: the way out of the block is long. 4: flip-flops of the fabric on
+    the way in, too.
 
-    From two stages on, its B register is the foreground stationary operand: `swap` is its clock enable.
+    With two and three stages its B register is the foreground stationary operand: `swap` is its clock enable, which saves eight flip-flops. With
+    four, the foreground stands in front of it, because the way of `swap` from element to element and into the blocks is then what limits the clock.
 
     Parameters
     ----------
@@ -49,19 +51,20 @@ class Ecp5Multiplier(wiring.Component):
         m = Module()
         port, stages = self.port, self._stages
         product = Signal(PRODUCT_WIDTH)
-        stationary: Value = port.background
-        if stages == 1:
-            stationary = foreground(m, port.background, port.swap, stages=1)
+        moving: Value = delayed(m, port.moving, int(stages == 4), "moving")
+        stationary, enable = port.background, port.swap
+        if stages in (1, 4):
+            stationary, enable = foreground(m, port.background, port.swap, stages=stages), Const(1)
         inputs = "CLK0" if stages > 1 else "NONE"
         m.submodules.mult = Instance(
             "MULT18X18D",
             p_REG_INPUTA_CLK=inputs, p_REG_INPUTA_CE="CE0", p_REG_INPUTB_CLK=inputs, p_REG_INPUTB_CE="CE1", p_REG_INPUTC_CLK="NONE",
-            p_REG_PIPELINE_CLK="CLK0" if stages == 4 else "NONE", p_REG_PIPELINE_CE="CE0",
+            p_REG_PIPELINE_CLK="NONE", p_REG_PIPELINE_CE="CE0",
             p_REG_OUTPUT_CLK="CLK0", p_REG_OUTPUT_CE="CE0",
             p_SOURCEB_MODE="B_INPUT", p_MULT_BYPASS="DISABLED", p_RESETMODE="SYNC", p_GSR="DISABLED",
             i_SIGNEDA=Const(1), i_SIGNEDB=Const(1), i_SOURCEA=Const(0), i_SOURCEB=Const(0),
-            i_CLK0=ClockSignal(), i_CE0=Const(1), i_CE1=port.swap, i_RST0=Const(0),
-            **_bits("i_A", _extended(port.moving)), **_bits("i_B", _extended(stationary)), **_bits("o_P", product),
+            i_CLK0=ClockSignal(), i_CE0=Const(1), i_CE1=enable, i_RST0=Const(0),
+            **_bits("i_A", _extended(moving)), **_bits("i_B", _extended(stationary)), **_bits("o_P", product),
         )  # fmt: skip
         result = Signal(signed(PRODUCT_BITS))
         m.d.comb += [result.eq(product), port.product.eq(delayed(m, result, int(stages > 2), "fabric"))]

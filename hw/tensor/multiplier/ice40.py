@@ -72,6 +72,6 @@ class Ice40MultiplierPair(wiring.Component):
             i_CLK=ClockSignal(), i_CE=Const(1, 1), i_A=Cat(moving), i_B=Cat(stationary), i_C=Const(0, 16), i_D=Const(0, 16), o_O=product,
         )  # fmt: skip
         for lane, port in enumerate(self.ports):
-            half = product.word_select(lane, PRODUCT_BITS).as_signed()
-            m.d.comb += port.product.eq(delayed(m, half, max(self._stages - 2, 0), f"fabric{lane}"))
+            result = product.word_select(lane, PRODUCT_BITS).as_signed()
+            m.d.comb += port.product.eq(delayed(m, result, max(self._stages - 2, 0), f"fabric{lane}"))
         return m
