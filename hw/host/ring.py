@@ -39,12 +39,16 @@ class PacketRing(wiring.Component):
     full: Out(1)
     o: Out(stream.Signature(8))
 
+    def __init__(self) -> None:
+        super().__init__()
+        #: Where the length of the packet in the making goes, and what comes out next. Public for proofs.
+        self.start, self.consume = Signal(range(RING_OCTETS)), Signal(range(RING_OCTETS))
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.storage = storage = memory.Memory(shape=8, depth=RING_OCTETS, init=[])
         write, read = storage.write_port(), storage.read_port()
-        # `start` is where the length of the packet in the making goes; `consume` is what comes out next.
-        start, consume, place = Signal(range(RING_OCTETS)), Signal(range(RING_OCTETS)), Signal(range(RING_OCTETS))
+        start, consume, place = self.start, self.consume, Signal(range(RING_OCTETS))
         m.d.comb += [
             place.eq(start + 1 + self.offset),
             self.full.eq(place == consume),
