@@ -53,6 +53,7 @@ class Condition(IntEnum):
     """Something moved in it since this was last cleared."""
     DOORBELL = 13
     """The host asks for a job."""
+    EVEN = 14
 
 
 class Source(IntEnum):

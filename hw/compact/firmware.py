@@ -221,10 +221,11 @@ class Firmware(Assembler):
         """`multiply`: product = factor * A, or all ones if that needs more than 32 bits; `factor` is lost. Quicker for a small A."""
         self.label("multiply")
         self.store(self.times)
+        self.subtract(1)
+        self.jump("multiply.once", Condition.ZERO)
         self.set(self.product, 0)
         self.load(self.times)
         self.jump("multiply.over", Condition.ZERO)
-        self.label("multiply.bit")
         self.jump("multiply.add", Condition.ODD)
         self.label("multiply.halve")
         self.shift()
@@ -233,7 +234,7 @@ class Firmware(Assembler):
         self.increase(self.factor, self.factor)
         self.jump("multiply.large", Condition.CARRY)
         self.load(self.times)
-        self.jump("multiply.bit")
+        self.jump("multiply.halve", Condition.EVEN)
         self.label("multiply.add")
         self.increase(self.product, self.factor)
         self.jump("multiply.large", Condition.CARRY)
@@ -243,6 +244,9 @@ class Firmware(Assembler):
         self.invert(0)
         self.store(self.product)
         self.label("multiply.over")
+        self.ret()
+        self.label("multiply.once")
+        self.set(self.product, self.factor)
         self.ret()
 
     def _halt(self) -> None:

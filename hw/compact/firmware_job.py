@@ -63,7 +63,7 @@ def start(f: Firmware) -> None:
     """The doorbell has rung: clears what a job begins without, reads the window and the queues."""
     f.label("start")
     f.load(0)
-    for cell in (f.time, f.over, f.span_start, f.lanes, f.swap, f.moved):
+    for cell in (f.time, f.over, f.span_start, f.lanes, f.depth, f.swap, f.moved):
         f.store(cell)
     f.store(where.register("ERROR_ENGINE"))
     for register in REGISTERS.values():

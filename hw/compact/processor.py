@@ -180,7 +180,7 @@ class Processor(wiring.Component):
             Condition.ALWAYS: Const(1), Condition.CALL: Const(1), Condition.RETURN: Const(1), Condition.ZERO: alu.o_zero,
             Condition.NONZERO: ~alu.o_zero, Condition.CARRY: alu.o_carry, Condition.NO_CARRY: ~alu.o_carry, Condition.NEGATIVE: alu.o_a[31],
             Condition.ODD: alu.o_a[0], Condition.BUSY: self.bus.busy, Condition.FREE: ~self.bus.busy, Condition.ERROR: self.bus.error,
-            Condition.MOVED: self.i_moved, Condition.DOORBELL: self.i_doorbell,
+            Condition.MOVED: self.i_moved, Condition.DOORBELL: self.i_doorbell, Condition.EVEN: ~alu.o_a[0],
         }  # fmt: skip
         with m.Switch(condition):
             for name, value in conditions.items():

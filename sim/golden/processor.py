@@ -63,6 +63,7 @@ class ProcessorModel:
         own = {
             Condition.ALWAYS: True, Condition.CALL: True, Condition.ZERO: self.a == 0, Condition.NONZERO: self.a != 0,
             Condition.CARRY: self.carry, Condition.NO_CARRY: not self.carry, Condition.NEGATIVE: bool(self.a >> 31), Condition.ODD: bool(self.a & 1),
+            Condition.EVEN: not self.a & 1,
         }  # fmt: skip
         if condition in own:
             return own[condition]
