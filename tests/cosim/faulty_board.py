@@ -24,7 +24,12 @@ from hw.host.protocol import SELF_TEST_BASE, Space
 from hw.memory.psum import PsumBanks
 from hw.memory.sbuf import Sbuf
 from hw.tensor.engine import TensorEngine
-from sim.verilated.board import OPTIONS, SimulatedBoard, board_library, simulated_board
+from sim.verilated import toolchain
+from sim.verilated.board import OPTIONS, SimulatedBoard, simulated_board
+from sim.verilated.build import build_library
+from sim.verilated.cache import BuildCache
+from sim.verilated.design import source_texts
+from sim.verilog import emit
 from sw.runtime.board import board_link
 
 #: The smallest parallel chip that all rungs run on.
@@ -116,8 +121,8 @@ class FaultyTop(BoardTop):
             ("m_axi_wdata",): lambda: swapped(value, 0, 3, self._is("write_lanes")),
             ("irq",): lambda: (value & ~self._is("irq_dead")) | self._is("irq_stuck"),
             ("debug", "response", "valid"): lambda: value & ~self._is("debug_silent"),
-            # Bit 6 of every register reads 0.
-            ("s_axil_rdata",): lambda: cleared(value, 1 << 6, self._is("register_bit")),
+            # Bit 6 of whatever is written to a register is lost.
+            ("s_axil_wdata",): lambda: cleared(value, 1 << 6, self._is("register_bit")),
         }
         return edits[path]() if path in edits else None
 
@@ -169,8 +174,15 @@ class FaultyChip(Chip):
 @functools.cache
 def faulty_library() -> Path:
     """The one build for all faults, and for waveforms."""
-    board = simulated_board(CONFIG, memory_bytes=MEMORY_BYTES)
-    return board_library(board, component=FaultyTop(board=board), options=replace(OPTIONS, trace=True))
+    board, name = simulated_board(CONFIG, memory_bytes=MEMORY_BYTES), "meshium_faulty_board"
+    parts = {"faulty board": Path(__file__).read_text(), "board": repr(board), **source_texts()}
+
+    def write(folder: Path) -> None:
+        (folder / "board.v").write_text(emit(FaultyTop(board=board), name=name, initial_values=False))
+
+    folder = BuildCache(root=toolchain.build_root() / "verilog-cache").get(parts, write, label="Verilog of the faulty board")
+    verilog = {f"{name}.v": (folder / "board.v").read_text()}
+    return build_library(verilog, top=name, harness=["board.cpp"], options=replace(OPTIONS, trace=True))
 
 
 @contextmanager

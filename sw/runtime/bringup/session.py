@@ -33,7 +33,7 @@ DRAM_BYTES = 1 << 20
 #: Seconds a job of a rung, or a run of the self-test, may take; cycles of a simulated chip between two looks.
 JOB_SECONDS, LOOK_CYCLES = 60.0, 200
 #: Seconds between two looks at a board; and after which a self-test that stays at its line is given up.
-LOOK_SECONDS, STILL_SECONDS = 0.001, 10.0
+LOOK_SECONDS, STILL_SECONDS = 0.001, 4.0
 #: Bytes a second below which a link is slow: rungs then move samples, and let the board sum up the rest. A simulated board moves about one thousand.
 SLOW_LINK = 20_000
 
