@@ -14,7 +14,8 @@ from hw.compact.evict import evict_cycles
 from hw.tensor.tile import Tile
 from tb.vip.axi_ram import Timing
 
-from .compact_bench import DEBUG_LINES, DRAM_BYTES, DatapathBench, compact_config, step
+from .compact_bench import DEBUG_LINES, DRAM_BYTES, DatapathBench, compact_config
+from .compact_model import step
 
 NANO, WIDE = compact_config(), compact_config(rows=8, cols=8, sbuf_bank_lines=128, psum_rows=16)
 CONFIGS = {"nano": NANO, "wide": WIDE}
@@ -77,14 +78,14 @@ def test_copies(name: str, pace: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 127, 128])
 def test_products(count: int) -> None:
-    """Rows through the array into PSUM, overwritten then accumulated, read back as they are."""
+    """Rows through the array into PSUM, over what was there, then accumulated; read back as they are."""
     config = NANO
     bench = DatapathBench(config=config, seed=count)
     tile = Tile(config=config)
 
     async def testbench(ctx: Any) -> None:
         rng = bench.rng
-        for accumulate, stride in ((0, 1), (1, -1), (1, 0)):
+        for accumulate, stride in ((0, 1), (0, 1), (1, -1), (1, 0)):
             assert (await bench.check(ctx, load_block(rng, config))).cycles == config.rows + 1
             item = multiply(rng, config, count, psum=64, accumulate=accumulate, stride=stride)
             assert (await bench.check(ctx, item)).cycles == count + 2 + tile.latency
