@@ -10,7 +10,7 @@ from typing import Any
 from hw.common.config import ConfigError
 
 from ..errors import DeviceError
-from . import rungs_chip, rungs_compute, rungs_link, rungs_memory
+from . import rungs_chip, rungs_compute, rungs_jobs, rungs_link, rungs_memory
 from .session import Fault, NotHere, Session
 
 #: How a rung may end.
@@ -53,10 +53,10 @@ RUNGS: tuple[Rung, ...] = (
     Rung(name="dma", doc="lines move in any pattern, across 4 KiB pages, and nothing else changes", climb=rungs_compute.dma, needs=("identity",)),
     Rung(name="interrupt", doc="the interrupt pin follows its causes, enables and clears", climb=rungs_chip.interrupt, needs=("identity",)),
     Rung(
-        name="stress", doc="products back to back, every result checked", climb=rungs_compute.stress, needs=("identity", "interrupt")
+        name="stress", doc="products back to back, every result checked", climb=rungs_jobs.stress, needs=("identity", "interrupt")
     ),
     Rung(
-        name="digits", doc="handwritten digits, every logit equal to the reference", climb=rungs_compute.digits_rung,
+        name="digits", doc="handwritten digits, every logit equal to the reference", climb=rungs_jobs.digits,
         needs=("identity", "interrupt"),
     ),
 )  # fmt: skip

@@ -1,8 +1,7 @@
-"""Rungs that compute: PSUM, the array, DMA patterns, products back to back, and the digits."""
+"""Rungs that compute: PSUM, the array, DMA patterns."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -11,31 +10,14 @@ from hw.debug.lfsr import signature
 from hw.debug.self_test import Command
 from sim.golden.self_test import fill_lines
 
-from ...compiler.batches import compile_batches
-from ...compiler.gemm import Gemm, compile_gemm
-from ...compiler.quantise import reference_linear
-from ...compiler.queues import CompileError
 from ..device import Device
-from ..layout import pack_matrix, unpack_matrix
-from ..matmul import reference, run_matmul, within
 from .compare import bits_of, plural
-from .session import BUFFERS, Fault, NotHere, Session
+from .session import BUFFERS, Fault, Session, require_int8
 
 #: Most moving rows of the tensor rung.
 TENSOR_ROWS = 32
 #: Programs of the DMA rung, and bytes of its windows over a slow link.
 DMA_JOBS, SLOW_DMA_JOBS, SLOW_WINDOW = 12, 4, 512
-#: Digits that go over a slow link.
-SLOW_DIGITS = 40
-#: Shapes of the stress rung, those that fit.
-SHAPES = ((16, 16, 16), (33, 24, 17), (64, 8, 40), (7, 50, 9), (96, 64, 32))
-#: Cycles after which the digits hang.
-LIMIT_CYCLES = 20_000_000
-
-
-def _require_int8(session: Session) -> None:
-    if "int8" not in session.config.dtypes:
-        raise NotHere(f"config {session.config.name!r} has no int8")
 
 
 def _evict(bank: int, rows: int, base: int, wait: str) -> str:
@@ -69,7 +51,7 @@ def _expected(stationary: np.ndarray, moving: np.ndarray) -> np.ndarray:
 
 def psum(session: Session) -> dict[str, Any]:
     """Every row of every bank holds a number of its own, then its complement: products of chosen values, evicted as they are."""
-    _require_int8(session)
+    require_int8(session)
     config = session.config
     rows, top = config.psum_rows, 127 * 127 * (config.rows - 1)
     # A bank gets the rows from its own number on, so that no two banks hold the same. As many banks at once as SBUF has room for.
@@ -129,7 +111,7 @@ def _psum_fault(expected: np.ndarray, found: np.ndarray, low: int) -> None:
 
 def tensor(session: Session) -> dict[str, Any]:
     """Pseudo-random operands, a signature of each column; then, if one is wrong, every element of the array by itself."""
-    _require_int8(session)
+    require_int8(session)
     by = "self-test" if session.has_self_test and session.config.element_bytes == 1 else "host"
     rows = min(TENSOR_ROWS, session.config.psum_rows)
     seeds = [session.rng.randrange(1, 1 << 32) for _ in range(session.config.line_bytes // 4)]
@@ -227,62 +209,3 @@ def _pattern(session: Session, lines: int, source: int, target: int) -> tuple[st
         f"load base=0 dram={source + places[0] * width} ap={first} post0=0:1\n"
         f"store base=0 dram={target + places[1] * width} ap={second} wait0=0:1"
     ), count
-
-
-def stress(session: Session) -> dict[str, Any]:
-    """Random products without a pause for the time that was asked for."""
-    _require_int8(session)
-    gemms: list[Gemm] = []
-    for m, k, n in SHAPES:
-        try:
-            gemms.append(
-                compile_gemm(m=m, k=k, n=n, dtype="int8", config=session.config, source="dram", dram_bytes=session.device.memory_bytes)
-            )
-        except CompileError:
-            continue
-    generator = np.random.default_rng(session.seed)
-    begin, done, macs, cycles = time.monotonic(), 0, 0, 0
-    while not done or time.monotonic() - begin < session.stress_seconds:
-        gemm = gemms[done % len(gemms)]
-        shape = gemm.shape
-        a = generator.integers(-128, 128, (shape.m, shape.k)).astype(np.int8)
-        b = generator.integers(-128, 128, (shape.k, shape.n)).astype(np.int8)
-        outcome = run_matmul(session.device, a, b, gemm=gemm)
-        exact, bound = reference(a, b)
-        if not within(outcome.c, exact, bound)[0]:
-            rows, columns = np.nonzero(outcome.c != exact)
-            raise Fault(
-                f"product {done + 1} ({shape.m}x{shape.k}x{shape.n}) after {time.monotonic() - begin:.1f} s: {len(rows)} of {exact.size} elements are "
-                f"wrong, first C[{rows[0]}, {columns[0]}] = {outcome.c[rows[0], columns[0]]} instead of {exact[rows[0], columns[0]]}"
-            )
-        done, macs, cycles = done + 1, macs + shape.macs, cycles + outcome.cycles
-    return {"products": done, "macs": macs, "cycles": cycles}
-
-
-def digits_rung(session: Session) -> dict[str, Any]:
-    """Held-out digits (over a slow link the first of them) in batches that fit; every logit must equal the integer reference."""
-    from ...models.digits import digits
-
-    _require_int8(session)
-    device, model = session.device, digits()
-    count = SLOW_DIGITS if session.slow else len(model.inputs)
-    inputs = model.inputs[:count]
-    graphs = compile_batches(model.layers, batch=count, config=session.config, dram_bytes=device.memory_bytes)
-    expected: np.ndarray = inputs
-    for layer in model.layers:
-        expected = reference_linear(layer, expected)
-    logits, first = [], 0
-    for graph in graphs:
-        images = inputs[first : first + graph.batch]
-        first += graph.batch
-        device.run(graph.program, {"input": pack_matrix(images, session.config)}, limit_cycles=LIMIT_CYCLES)
-        raw = device.read(graph.program, "output")
-        logits.append(unpack_matrix(raw, graph.batch, graph.layers[-1].outputs, graph.output_type, session.config))
-    found = np.concatenate(logits)
-    wrong = int(np.count_nonzero(found != expected))
-    if wrong:
-        raise Fault(
-            f"{wrong} of {expected.size} logits differ from the integer reference, in {np.count_nonzero((found != expected).any(axis=1))} images"
-        )
-    right = (found * model.logit_scale).argmax(axis=1) == model.labels[:count]
-    return {"images": count, "batches": len(graphs), "accuracy": round(float(right.mean()), 4)}

@@ -290,3 +290,9 @@ class Session:
         waiting = [name for name, engine in ENGINES.items() if status >> 16 + engine.index & 1]
         text = f"a job has not ended: engines {', '.join(left) or 'none'} have not finished"
         return text + (f", {', '.join(waiting)} wait on a semaphore" if waiting else "")
+
+
+def require_int8(session: Session) -> None:
+    """`NotHere` unless the device multiplies int8."""
+    if "int8" not in session.config.dtypes:
+        raise NotHere(f"config {session.config.name!r} has no int8")
