@@ -23,7 +23,8 @@ def axil_signature(address_width: int) -> wiring.Signature:
 
 
 class RegisterBus(wiring.Signature):
-    """Register accesses, seen from the manager: `write` and `read` are one-cycle pulses; `read_data` answers `address` in the same cycle."""
+    """Register accesses, seen from the manager: `write` and `read` are one-cycle pulses. `read_data` answers the `address` of the cycle before, which
+    is that of the pulse."""
 
     def __init__(self) -> None:
         width = (SPACE_BYTES - 1).bit_length()
@@ -38,9 +39,9 @@ class RegisterBus(wiring.Signature):
 class AxiLite(wiring.Component):
     """AXI4-Lite subordinate port of the register file.
 
-    One access at a time, writes before reads when both wait. A write takes effect in the cycle after both its address and data are held and
-    is answered OKAY in the next; a read is answered two cycles after its address. Every response is OKAY: holes read 0. `awprot` and
-    `arprot` are ignored. Reset drops what is held.
+    One access at a time, writes before reads when both wait, but a read whose address the registers have seen goes first. A write takes effect in
+    the cycle after both its address and data are held and is answered OKAY in the next; a read is answered three cycles after its address. Every
+    response is OKAY: holes read 0. `awprot` and `arprot` are ignored. Reset drops what is held.
 
     Members
     -------
@@ -58,19 +59,20 @@ class AxiLite(wiring.Component):
         write_address, write_data, write_strobe = Signal.like(axil.awaddr), Signal(32), Signal(4)
         read_address = Signal.like(axil.araddr)
         address_held, data_held, read_held = Signal(), Signal(), Signal()
-        do_write, do_read = Signal(), Signal()
+        do_write, do_read, is_seen = Signal(), Signal(), Signal()
         m.d.comb += [
             axil.awready.eq(~address_held),
             axil.wready.eq(~data_held),
             axil.arready.eq(~read_held),
-            do_write.eq(address_held & data_held & ~axil.bvalid),
-            do_read.eq(read_held & ~axil.rvalid & ~do_write),
+            do_read.eq(is_seen & ~axil.rvalid),
+            do_write.eq(address_held & data_held & ~axil.bvalid & ~do_read),
             bus.address.eq(read_address),
             bus.write.eq(do_write),
             bus.write_data.eq(write_data),
             bus.write_strobe.eq(write_strobe),
             bus.read.eq(do_read),
         ]
+        m.d.sync += is_seen.eq(read_held & ~do_write & ~do_read)
         with m.If(do_write):
             m.d.comb += bus.address.eq(write_address)
             m.d.sync += [address_held.eq(0), data_held.eq(0), axil.bvalid.eq(1)]

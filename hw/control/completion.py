@@ -24,9 +24,12 @@ def posts_layout() -> data.StructLayout:
 class Completion(wiring.Component):
     """A queue of posts for each kind of instruction, `IN_FLIGHT` deep; the oldest of a kind is made by its `done` pulse.
 
-    Latency: the posts are pulsed in the cycle of `done`. An engine with two kinds of instructions may report both done in one cycle: the
-    older instruction then posts at once and the other in the next cycle in which it is the oldest that is done. Throughput: one
-    instruction a cycle. A `done` without an instruction of its kind in flight is ignored. Reset empties the queues.
+    An instruction that is done comes to the head, the oldest first where two are; there it offers its posts until both are answered, and
+    retires. One behind the instruction at which the engine has halted (`i_halted`, `i_halt_index`) neither posts nor retires: it is dropped.
+
+    Latency: the posts are offered in the cycle after `done`; an instruction retires in the cycle of the last answer, one without posts in the
+    cycle after `done`. Throughput: one instruction a cycle if posts are answered at once. A `done` without an instruction of its kind in flight is
+    ignored. Reset empties the queues.
 
     Parameters
     ----------
@@ -37,14 +40,20 @@ class Completion(wiring.Component):
     i_NAME : In(stream of posts_layout), done_NAME : In(1), for each instruction of the engine
         `done_NAME` comes at the earliest in the cycle after the transfer.
     post : array of Out(SemaphorePost)
+    i_halted : In(1), i_halt_index : In(32)
+        The engine has halted at this instruction.
+    i_abandon : In(1)
+        What is not done yet will never be.
     o_retire : Out(1)
-        An instruction has completed and posts in this cycle.
+        An instruction has completed and made its posts.
     o_overflow : Out(1)
-        One of these posts overflows: the first that does is of semaphore `o_semaphore`.
+        With `o_retire`: one of these posts has overflowed; the first that did is of semaphore `o_semaphore`.
     o_index : Out(32)
-        The instruction that posts.
+        The instruction that retires.
+    o_undone : Out(32)
+        The oldest instruction that is not done, of an engine with one kind of instruction: how many were done, those of this cycle included, since reset.
     o_inflight : Out(1)
-        Some instruction has not posted yet; the oldest of them is `o_oldest`.
+        Some instruction has not retired yet and may; the oldest of them is `o_oldest`.
 
     Raises
     ------
@@ -56,10 +65,14 @@ class Completion(wiring.Component):
         self._channels = channels(engine)
         members: dict[str, Any] = {
             "post": Out(SemaphorePost()).array(POSTS),
+            "i_halted": In(1),
+            "i_halt_index": In(INDEX_WIDTH),
+            "i_abandon": In(1),
             "o_retire": Out(1),
             "o_overflow": Out(1),
             "o_semaphore": Out(SEMAPHORE_BITS),
             "o_index": Out(INDEX_WIDTH),
+            "o_undone": Out(INDEX_WIDTH),
             "o_inflight": Out(1),
             "o_oldest": Out(INDEX_WIDTH),
         }
@@ -70,31 +83,50 @@ class Completion(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        queues, due = [], []
+        queues, due, counted = [], [], []
         for name in self._channels:
             m.submodules[name] = queue = Fifo(shape=posts_layout(), depth=IN_FLIGHT)
             connect_streams(m, getattr(self, f"i_{name}"), queue.i)
-            # Dones whose posts could not be made in their own cycle.
+            # Dones whose instruction could not come to the head in their own cycle.
             late, ready = Signal(range(IN_FLIGHT + 1), name=f"late_{name}"), Signal(name=f"due_{name}")
             done = Signal(name=f"counted_{name}")
             m.d.comb += [done.eq(getattr(self, f"done_{name}") & (queue.level != late)), ready.eq(done | (late != 0))]
             m.d.sync += late.eq(late + done - (queue.o.valid & queue.o.ready))
             queues.append(queue)
             due.append(ready)
-        head = Signal(posts_layout())
+            counted.append(done)
+        head, full, free = Signal(posts_layout()), Signal(), Signal()
+        todo = Signal(POSTS)
         oldest = self._oldest(m, queues, Cat(due), "due")
-        for queue, chosen in zip(queues, oldest, strict=True):
-            m.d.comb += queue.o.ready.eq(chosen)
-            with m.If(chosen):
-                m.d.comb += [head.eq(queue.o.payload), self.o_retire.eq(1)]
         m.d.comb += self.o_index.eq(head.index)
-        self._post(m, head)
+        self._post(m, head, full, free, todo)
+        # The next head: later assignments win over the answers of the one before.
+        with m.If(free):
+            m.d.sync += full.eq(Cat(oldest).any())
+        for queue, chosen in zip(queues, oldest, strict=True):
+            m.d.comb += queue.o.ready.eq(chosen & free)
+            with m.If(chosen & free):
+                posts = queue.o.payload
+                m.d.sync += [head.eq(posts), todo.eq(Cat(posts[f"post{slot}"].count != 0 for slot in range(POSTS)))]
+        if len(counted) == 1:
+            undone = Signal(INDEX_WIDTH)
+            m.d.comb += self.o_undone.eq(undone + counted[0])
+            m.d.sync += undone.eq(self.o_undone)
+
         present = Cat(queue.o.valid for queue in queues)
-        m.d.comb += self.o_inflight.eq(present.any())
+        m.d.comb += self.o_inflight.eq(full | Mux(self.i_abandon, Cat(due).any(), present.any()))
         for queue, chosen in zip(queues, self._oldest(m, queues, present, "present"), strict=True):
             with m.If(chosen):
                 m.d.comb += self.o_oldest.eq(queue.o.payload.index)
+        with m.If(full & (~present.any() | (len(queues) == 1) | (head.index < self._front(queues, present)))):
+            m.d.comb += self.o_oldest.eq(head.index)
         return m
+
+    @staticmethod
+    def _front(queues: list[Any], present: Value) -> Value:
+        """The lowest index at the front of two queues; of one, its front."""
+        first, last = queues[0].o.payload.index, queues[-1].o.payload.index
+        return Mux(present[0] & (~present[-1] | (first < last)), first, last)
 
     def _oldest(self, m: Module, queues: list[Any], candidates: Value, name: str) -> list[Signal]:
         """One-hot: the candidate with the lowest index."""
@@ -109,16 +141,33 @@ class Completion(wiring.Component):
             result.append(chosen)
         return result
 
-    def _post(self, m: Module, head: Any) -> None:
+    def _post(self, m: Module, head: Any, full: Signal, free: Signal, todo: Signal) -> None:
+        """Offers the posts of the head, collects the answers."""
+        # Whether the head is behind the halt is known a cycle after either: until then it stands still.
+        is_judged, is_behind, is_open, is_dropped, is_answered = Signal(), Signal(), Signal(), Signal(), Signal()
+        over, refused = Signal(POSTS), Signal(POSTS)
+        m.d.sync += [is_judged.eq(full & ~free & self.i_halted), is_behind.eq(head.index > self.i_halt_index)]
+        m.d.comb += [
+            is_open.eq(full & (~self.i_halted | (is_judged & ~is_behind))),
+            is_dropped.eq(full & self.i_halted & is_judged & is_behind),
+        ]
         for slot in range(POSTS):
             port, post = self.post[slot], head[f"post{slot}"]
             m.d.comb += [
-                port.valid.eq(self.o_retire & (post.count != 0)),
+                port.valid.eq(is_open & todo[slot]),
                 port.semaphore.eq(post.semaphore),
                 port.count.eq(post.count),
+                refused[slot].eq(over[slot] | (todo[slot] & port.ready & port.overflow)),
             ]
-        over = [port.valid & port.overflow for port in self.post]
+            # An answer counts even if the engine halts in the cycle in which it comes.
+            with m.If(full & port.ready):
+                m.d.sync += [todo[slot].eq(0), over[slot].eq(refused[slot])]
         m.d.comb += [
-            self.o_overflow.eq(Cat(over).any()),
-            self.o_semaphore.eq(Mux(over[0], head.post0.semaphore, head.post1.semaphore)),
+            is_answered.eq((todo & ~Cat(port.ready for port in self.post)) == 0),
+            self.o_retire.eq(is_open & is_answered),
+            free.eq(~full | self.o_retire | is_dropped),
+            self.o_overflow.eq(self.o_retire & refused.any()),
+            self.o_semaphore.eq(Mux(refused[0], head.post0.semaphore, head.post1.semaphore)),
         ]
+        with m.If(free):
+            m.d.sync += over.eq(0)

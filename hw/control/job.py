@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.isa import ENGINES, Cause
 
-#: Cycles for which nothing may be in flight before waiting engines are believed to wait for ever. A post made by the last
-#: instruction reaches the semaphores one cycle after its `done`, and a served wait clears `waiting` in the cycle it is served, so two would do.
-SETTLE_CYCLES = 4
+#: Cycles for which nothing may be in flight before waiting engines are believed to wait for ever. Semaphores look at one request a cycle in
+#: turns: of four waits, each has had a turn and its answer six cycles after the last post was made.
+SETTLE_CYCLES = 12
 
 
 class JobControl(wiring.Component):

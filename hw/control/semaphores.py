@@ -1,9 +1,11 @@
 """The counters through which the engines meet, and the signatures of the ports that wait and post."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
@@ -21,24 +23,24 @@ class SemaphoreWait(wiring.Signature):
 
 
 class SemaphorePost(wiring.Signature):
-    """One post pulse, seen from the engine: in the same cycle `overflow` says that it did not fit and was not made."""
+    """One post, seen from the engine: `valid` with `semaphore` and `count` holds until `ready`; `overflow` with it says that it did not fit and
+    was not made."""
 
     def __init__(self) -> None:
-        super().__init__({"valid": Out(1), "semaphore": Out(SEMAPHORE_BITS), "count": Out(COUNT_BITS), "overflow": In(1)})
+        super().__init__({"valid": Out(1), "semaphore": Out(SEMAPHORE_BITS), "count": Out(COUNT_BITS), "ready": In(1), "overflow": In(1)})
 
 
 class Semaphores(wiring.Component):
-    """`semaphores` counters of `semaphore_width` bits; each engine may wait once and post twice in every cycle.
+    """`semaphores` counters of `semaphore_width` bits, one wait an engine and two posts an engine at a time, served one after the other.
 
-    What happens in one cycle, as if in this order: the waits by engine, each seeing the counter less what lower engines take of it in this
-    cycle and nothing of this cycle's posts; then the posts by engine and slot, each seeing the counter after the takes and after the posts
-    before it that were made. So a take makes room for a post of the same cycle, no counter goes below zero, and a refused post changes
-    nothing for the ones after it.
+    One request a cycle is looked at, in turns (the next after the one before, of those that stand): a wait is served if enough is there and
+    else has another turn, a post is made or refused for good. A request that is withdrawn has no effect unless it is answered in the
+    first cycle without it, and the port rests for that cycle.
 
-    Latency: answers (`ready`, `overflow`) come combinationally in the cycle of the request; a post can be taken from the cycle after it.
-    Throughput: every port every cycle. A wait on a semaphore that the configuration does not have is never ready, a post to one always
-    overflows (the sequencer lets neither through). Reset and `i_clear` zero all counters; in a cycle of `i_clear` requests are answered
-    and have no effect.
+    Latency: a request is answered at the earliest two cycles after it is raised, and is looked at after at most eleven others. A post whose answer
+    comes in cycle t can be taken by a wait that is answered in t + 1. Throughput: one request a cycle over all ports, one in three of a port.
+    A wait on a semaphore that the configuration does not have is never ready, a post to one always overflows (the sequencer lets neither
+    through). Reset and `i_clear` zero all counters and forget what has not been answered.
 
     Parameters
     ----------
@@ -68,63 +70,70 @@ class Semaphores(wiring.Component):
                 "post": In(SemaphorePost()).array(len(ENGINES), POSTS),
             }
         )
-        #: The counters; public for proofs.
-        self.counters = [Signal(self._width, name=f"counter{index}") for index in range(self._count)]
+        ports = (1 + POSTS) * len(ENGINES)
+        #: The request looked at in this cycle and the one answered in it, one-hot, waits first; counter `peek` (an input of proofs). Public for proofs.
+        self.peek, self.peeked = Signal(range(self._count)), Signal(self._width)
+        self.executing, self.answered = Signal(ports), Signal(ports)
+        self.semaphore, self.amount = Signal(SEMAPHORE_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        counters = self.counters
-        # Earlier ports of this cycle: (took effect, semaphore, counter after it). The last one on a semaphore decides its new value.
-        earlier: list[tuple[Value, Value, Value]] = []
-        for engine in range(len(ENGINES)):
-            port = self.wait[engine]
-            before = self._before(m, counters, earlier, port, f"wait{engine}")
-            after = Signal(self._width, name=f"wait{engine}_after")
-            made = Signal(1, name=f"wait{engine}_made")
-            m.d.comb += [
-                port.ready.eq((before >= port.count) & self._exists(port)),
-                made.eq(port.valid & port.ready),
-                after.eq(before - port.count),
-            ]
-            earlier.append((made, port.semaphore, after))
-        for engine in range(len(ENGINES)):
-            for slot in range(POSTS):
-                port = self.post[engine][slot]
-                before = self._before(m, counters, earlier, port, f"post{engine}_{slot}")
-                total = Signal(max(self._width, len(port.count)) + 1, name=f"post{engine}_{slot}_after")
-                made = Signal(name=f"post{engine}_{slot}_made")
-                m.d.comb += [
-                    total.eq(before + port.count),
-                    port.overflow.eq((total >> self._width).any() | ~self._exists(port)),
-                    made.eq(port.valid & ~port.overflow),
-                ]
-                earlier.append((made, port.semaphore, total[: self._width]))
-        self._update(m, counters, earlier)
+        waits = [self.wait[engine] for engine in range(len(ENGINES))]
+        posts = [self.post[engine][slot] for engine in range(len(ENGINES)) for slot in range(POSTS)]
+        valid = Signal(len(self.executing))
+        m.d.comb += valid.eq(Cat(port.valid for port in (*waits, *posts)))
+        self._choose(m, valid, [*waits, *posts])
+
+        # The counters are a LUT RAM. What it holds counts from the first change after a clear.
+        m.submodules.storage = storage = memory.Memory(shape=self._width, depth=self._count, init=[])
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        used = Signal(1 << SEMAPHORE_BITS)
+        is_post, is_live, is_done, exists, overflow = Signal(), Signal(), Signal(), Signal(), Signal()
+        before, less = Signal(self._width), Signal(self._width)
+        total = Signal(max(self._width, COUNT_BITS) + 1)
+        enough, fits = Signal(), Signal()
+        m.d.comb += [
+            is_post.eq(self.executing[len(waits) :].any()),
+            is_live.eq((self.executing & valid).any() & ~self.i_clear),
+            exists.eq(self._exists(self.semaphore)),
+            read.addr.eq(self.semaphore),
+            before.eq(Mux(used.bit_select(self.semaphore, 1), read.data, 0)),
+            total.eq(before + self.amount),
+            less.eq(before - self.amount),
+            enough.eq((before >= self.amount) & exists),
+            fits.eq(~(total >> self._width).any() & exists),
+            is_done.eq(is_live & (is_post | enough)),
+            write.addr.eq(self.semaphore),
+            write.data.eq(Mux(is_post, total, less)),
+            write.en.eq(is_live & Mux(is_post, fits, enough)),
+        ]
+        m.d.sync += [self.answered.eq(Mux(is_done, self.executing, 0)), overflow.eq(is_post & ~fits)]
+        with m.If(self.i_clear):
+            m.d.sync += used.eq(0)
+        with m.Elif(write.en):
+            m.d.sync += used.bit_select(self.semaphore, 1).eq(1)
+        if platform == "formal":
+            observer = storage.read_port(domain="comb")
+            m.d.comb += [observer.addr.eq(self.peek), self.peeked.eq(Mux(used.bit_select(self.peek, 1), observer.data, 0))]
+        m.d.comb += [port.ready.eq(self.answered[number]) for number, port in enumerate((*waits, *posts))]
+        m.d.comb += [port.overflow.eq(overflow) for port in posts]
         return m
 
-    def _update(self, m: Module, counters: list[Signal], ports: list[tuple[Value, Value, Value]]) -> None:
-        hits = []
-        for number, (made, semaphore, _) in enumerate(ports):
-            hit = Signal(self._count, name=f"hit{number}")
-            m.d.comb += hit.eq(made << semaphore)
-            hits.append(hit)
-        # Most cycles change nothing: one test then spares a simulator all the others.
-        with m.If(Cat(made for made, _, _ in ports).any()):
-            for index, counter in enumerate(counters):
-                for hit, (_, _, after) in zip(hits, ports, strict=True):
-                    with m.If(hit[index]):
-                        m.d.sync += counter.eq(after)
-        with m.If(self.i_clear):
-            m.d.sync += [counter.eq(0) for counter in counters]
+    def _choose(self, m: Module, valid: Signal, ports: list[Any]) -> None:
+        """Whose turn is next: of the requests that stand and have no answer under way, the first behind the one before."""
+        waiting, behind, candidates, chosen = (Signal(len(ports), name=name) for name in ("waiting", "behind", "candidates", "chosen"))
+        m.d.comb += [
+            waiting.eq(valid & ~self.executing & ~self.answered),
+            candidates.eq(Mux((waiting & behind).any(), waiting & behind, waiting)),
+            chosen.eq(candidates & (~candidates + 1)),
+        ]
+        with m.If(chosen.any()):
+            m.d.sync += behind.eq(~(chosen | (chosen - 1)))
+        m.d.sync += [
+            self.executing.eq(Mux(self.i_clear, 0, chosen)),
+            self.semaphore.eq(reduce(or_, (Mux(chosen[number], port.semaphore, 0) for number, port in enumerate(ports)))),
+            self.amount.eq(reduce(or_, (Mux(chosen[number], port.count, 0) for number, port in enumerate(ports)))),
+        ]
 
-    def _exists(self, port: Any) -> Value:
-        return Const(1) if self._count == 1 << len(port.semaphore) else port.semaphore < self._count
-
-    def _before(self, m: Module, counters: list[Signal], earlier: list[tuple[Value, Value, Value]], port: Any, name: str) -> Value:
-        """The counter that `port` names, as the earlier ports of this cycle leave it."""
-        value: Value = Array(counters)[port.semaphore]
-        for made, semaphore, after in earlier:
-            value = Mux(made & (semaphore == port.semaphore), after, value)
-        before = Signal(self._width, name=f"{name}_before")
-        m.d.comb += before.eq(value)
-        return before
+    def _exists(self, semaphore: Value) -> Value:
+        return Const(1) if self._count == 1 << len(semaphore) else semaphore < self._count

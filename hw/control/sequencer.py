@@ -45,9 +45,9 @@ class Sequencer(wiring.Component):
                                                semaphores <- Completion
 
     Errors. A failing instruction halts the engine when everything before it has been dispatched; those complete and post. An error pulse
-    of the engine halts it at the oldest instruction in flight, and no post is made after that cycle. A post that overflows halts it at the
-    instruction it belongs to; its other post is made if it fits. Younger ones already dispatched still run to their end but neither post
-    nor count as retired, as if they had not been dispatched: how many they are depends on timing. Should an older instruction
+    of the engine halts it, two cycles later, at the oldest instruction that is not done; those done before it still post and retire. A post that
+    overflows halts it at the instruction it belongs to; its other post is made if it fits. Younger ones already dispatched still run to their end but
+    neither post nor count as retired, as if they had not been dispatched: how many they are depends on timing. Should an older instruction
     fail after a younger one has been recorded, the older replaces it: what is left at the end does not depend on which was seen first.
     `i_halt` records its cause, and for DEADLOCK the instruction that waits and its semaphore, for WATCHDOG the oldest in flight or the
     next to be dispatched, unless the engine has halted or finished.
@@ -123,17 +123,21 @@ class Sequencer(wiring.Component):
         m.submodules.checker = checker = restarted(Checker(config=config, engine=engine))
         m.submodules.checked = checked = restarted(Fifo(shape=checked_layout(engine), depth=CHECKED_DEPTH))
         m.submodules.dispatcher = dispatcher = restarted(Dispatcher(engine=engine))
-        # After an error of the engine nothing in flight will be done.
-        m.submodules.completion = completion = ResetInserter(self.i_start | broken)(Completion(engine=engine))
+        m.submodules.completion = completion = restarted(Completion(engine=engine))
         connect_streams(m, fetcher.o, checker.i)
         connect_streams(m, checker.o, checked.i)
         connect_streams(m, checked.o, dispatcher.i)
 
         self._window(m, fetcher, checker)
-        # Behind a post that overflowed nothing counts any more.
-        m.d.comb += retired.eq(completion.o_retire & ~(self.o_halted & (completion.o_index > self.o_index)))
-        self._engine_side(m, dispatcher, completion, retired)
-        self._record(m, started, broken, retired, dispatcher, completion)
+        m.d.comb += [
+            retired.eq(completion.o_retire),
+            completion.i_halted.eq(self.o_halted),
+            completion.i_halt_index.eq(self.o_index),
+            # After an error of the engine nothing in flight will be done.
+            completion.i_abandon.eq(broken),
+        ]
+        self._engine_side(m, dispatcher, completion)
+        self._record(m, started, broken, dispatcher, completion)
         with m.If(retired):
             m.d.sync += self.o_retired.eq(self.o_retired + 1)
         with m.If(self.i_start):
@@ -170,7 +174,7 @@ class Sequencer(wiring.Component):
             m.d.sync += [window.low.eq(cut(self.i_dram_base)), window.high.eq(cut(self.i_dram_base + self.i_dram_size))]
         m.d.comb += [fetcher.i_window.eq(window), checker.i_window.eq(window)]
 
-    def _engine_side(self, m: Module, dispatcher: Any, completion: Any, retired: Value) -> None:
+    def _engine_side(self, m: Module, dispatcher: Any, completion: Any) -> None:
         """Commands out, dones in, semaphores, fetch port."""
         fetch = m.submodules.fetcher.fetch
         connect_streams(m, fetch.request, self.fetch.request)
@@ -183,7 +187,8 @@ class Sequencer(wiring.Component):
         ]
         for outer, inner in zip(self.post, completion.post, strict=True):
             m.d.comb += [
-                outer.valid.eq(inner.valid & retired), outer.semaphore.eq(inner.semaphore), outer.count.eq(inner.count), inner.overflow.eq(outer.overflow),
+                outer.valid.eq(inner.valid), outer.semaphore.eq(inner.semaphore), outer.count.eq(inner.count),
+                inner.ready.eq(outer.ready), inner.overflow.eq(outer.overflow),
             ]  # fmt: skip
         starts, dones = [], []
         for name in self._channels:
@@ -195,7 +200,7 @@ class Sequencer(wiring.Component):
             dones.append(done)
         m.d.comb += [self.o_start.eq(Cat(starts)), self.o_done.eq(Cat(dones))]
 
-    def _record(self, m: Module, started: Value, broken: Signal, retired: Value, dispatcher: Any, completion: Any) -> None:
+    def _record(self, m: Module, started: Value, broken: Signal, dispatcher: Any, completion: Any) -> None:
         """CAUSE, INDEX and ADDRESS: of the oldest instruction that failed. Later assignments win."""
 
         def halt(cause: Any, index: Value, address: Any) -> None:
@@ -204,13 +209,16 @@ class Sequencer(wiring.Component):
         def is_oldest(index: Value) -> Value:
             return ~self.o_halted | (index < self.o_index)
 
-        # An engine with AXI has one kind of instruction, which retires in order.
-        failing = Signal(INDEX_WIDTH)
-        m.d.comb += failing.eq(self.o_retired + retired)
+        # An engine with AXI has one kind of instruction, done in order. Its error is recorded a cycle later.
+        failing, error = Signal(INDEX_WIDTH), Signal.like(self.i_error.address)
+        cause, failed = Signal(CAUSE_WIDTH), Signal()
+        m.d.sync += [
+            failing.eq(completion.o_undone), failed.eq(self.i_error.valid & started), cause.eq(self.i_error.cause), error.eq(self.i_error.address),
+        ]  # fmt: skip
         with m.If(dispatcher.o_failed & ~self.o_halted):
             halt(dispatcher.o_cause, dispatcher.o_index, dispatcher.o_address)
-        with m.If(self.i_error.valid & started & is_oldest(failing)):
-            halt(self.i_error.cause, failing, self.i_error.address)
+        with m.If(failed & is_oldest(failing)):
+            halt(cause, failing, error)
         with m.If(self.i_error.valid):
             m.d.sync += broken.eq(1)
         with m.If(completion.o_overflow & is_oldest(completion.o_index)):
@@ -220,7 +228,14 @@ class Sequencer(wiring.Component):
             here = Mux(completion.o_inflight & ~deadlock, completion.o_oldest, dispatcher.o_index)
             halt(self.i_halt_cause, here, Mux(deadlock, self.wait.semaphore, 0))
         with m.If(self.i_start):
-            m.d.sync += [self.o_halted.eq(0), self.o_cause.eq(Cause.NONE), self.o_index.eq(0), self.o_address.eq(0), broken.eq(0)]
+            m.d.sync += [
+                self.o_halted.eq(0),
+                self.o_cause.eq(Cause.NONE),
+                self.o_index.eq(0),
+                self.o_address.eq(0),
+                broken.eq(0),
+                failed.eq(0),
+            ]
 
     def _state(self, m: Module, running: Value, starved: Value) -> None:
         with m.If(self.o_halted):

@@ -59,9 +59,10 @@ class PatternWalker(wiring.Component):
         pattern = Signal.like(self.i.payload)
         active, first = Signal(), Signal()
         size_width = self.i.payload.sizes[0].shape().width
+        # Steps left of the current pass of each dimension, this one not counted; `pattern` keeps the sizes less one.
         counts = [Signal(size_width, name=f"count{dim}") for dim in range(DIMENSIONS)]
         ends = Signal(DIMENSIONS)
-        m.d.comb += ends.eq(Cat(counts[dim] == pattern.sizes[dim] - 1 for dim in range(DIMENSIONS)))
+        m.d.comb += ends.eq(Cat(count == 0 for count in counts))
         # carry[d]: dimensions below d all end with this step, so dimension d moves on.
         carry = [ends[:dim].all() for dim in range(DIMENSIONS)]
         last = ends.all()
@@ -79,12 +80,13 @@ class PatternWalker(wiring.Component):
                 m.d.sync += active.eq(0)
             for dim in range(DIMENSIONS):
                 with m.If(carry[dim]):
-                    m.d.sync += counts[dim].eq(Mux(ends[dim], 0, counts[dim] + 1))
+                    m.d.sync += counts[dim].eq(Mux(ends[dim], pattern.sizes[dim], counts[dim] - 1))
         for name, (width, _) in self._addresses.items():
             self._walk(m, name, width, pattern, ends, carry)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [pattern.eq(self.i.payload), active.eq(1), first.eq(1)]
-            m.d.sync += [count.eq(0) for count in counts]
+            for dim, count in enumerate(counts):
+                m.d.sync += [count.eq(self.i.payload.sizes[dim] - 1), pattern.sizes[dim].eq(self.i.payload.sizes[dim] - 1)]
         return m
 
     def _walk(self, m: Module, name: str, width: int, pattern: Any, ends: Signal, carry: list[Any]) -> None:

@@ -15,8 +15,9 @@ PRODUCT_BITS = 48
 class Requantise(wiring.Component):
     """saturate8(round_half_even(i * i_multiplier / 2**i_shift)).
 
-    Latency: `Requantise.LATENCY` (3) cycles: a register after the multiplier (which a DSP block absorbs), one after the shifter, one after
-    rounding and saturation. Throughput: one value a cycle, never stalls. Reset: none, it holds data only.
+    Latency: `Requantise.LATENCY` (6) cycles: registers before the multipliers, which take half of `i` each and are what a DSP block has; behind
+    them; behind the sum of their products; after the two halves of the shifter; after rounding and saturation. Throughput: one value a cycle, never stalls.
+    Reset: none, it holds data only.
 
     Members
     -------
@@ -28,7 +29,7 @@ class Requantise(wiring.Component):
     """
 
     #: Cycles from operands to result.
-    LATENCY = 3
+    LATENCY = 6
 
     def __init__(self) -> None:
         super().__init__(
@@ -42,19 +43,22 @@ class Requantise(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        product = Signal(signed(PRODUCT_BITS), reset_less=True)
-        shift = Signal(range(SHIFT_MAX + 1), reset_less=True)
-        m.d.sync += [
-            product.eq(self.i * self.i_multiplier),
-            shift.eq(Mux(self.i_shift > SHIFT_MAX, SHIFT_MAX, self.i_shift)),
-        ]
+        product, shift = self._multiply(m)
 
-        # One bit below the binary point: `shifted` is the guard bit, then the floor. Bits shifted out further are `sticky`.
+        # One bit below the binary point: `shifted` is the guard bit, then the floor. Bits shifted out further are `sticky`. The shift is made in two
+        # steps: by multiples of eight, then by the rest.
+        wide = Cat(C(0, 1), product).as_signed()
+        coarse, fine, some = Signal(signed(PRODUCT_BITS + 1), reset_less=True), Signal(3, reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            coarse.eq(wide >> (shift & 0x38)),
+            fine.eq(shift),
+            some.eq(Cat(wide[8 * step : 8 * step + 8].any() & (shift[3:] > step) for step in range(SHIFT_MAX // 8 + 1)).any()),
+        ]
         shifted = Signal(signed(PRODUCT_BITS + 1))
-        lost = Signal(PRODUCT_BITS - 1)
+        lost = Signal()
         m.d.comb += [
-            shifted.eq(Cat(C(0, 1), product).as_signed() >> shift),
-            lost.eq(Cat(product[bit] & (shift > bit + 1) for bit in range(PRODUCT_BITS - 1))),
+            shifted.eq(coarse >> fine),
+            lost.eq(some | Cat(coarse[bit] & (fine > bit) for bit in range(7)).any()),
         ]
         # The floor is cut to nine bits first, so that the rounding adder is short; -256 and 255 saturate whatever is added.
         floor, up = Signal(signed(9), reset_less=True), Signal(reset_less=True)
@@ -62,7 +66,7 @@ class Requantise(wiring.Component):
         fits = (upper == 0) | upper.all()
         m.d.sync += [
             floor.eq(Mux(fits, shifted[1:10], Mux(shifted[-1], C(0x100, 9), C(0x0FF, 9))).as_signed()),
-            up.eq(shifted[0] & (shifted[1] | lost.any())),
+            up.eq(shifted[0] & (shifted[1] | lost)),
         ]
 
         rounded = Signal(signed(10))
@@ -71,3 +75,24 @@ class Requantise(wiring.Component):
         m.d.sync += result.eq(Mux(rounded > 127, 127, Mux(rounded < -128, -128, rounded)))
         m.d.comb += self.o.eq(result)
         return m
+
+    def _multiply(self, m: Module) -> tuple[Signal, Signal]:
+        """The product, and the shift that belongs to it."""
+        half = MULTIPLIER_BITS
+        low, high = Signal(half, reset_less=True), Signal(signed(half), reset_less=True)
+        factor, shift = Signal(half, reset_less=True), Signal(range(SHIFT_MAX + 1), reset_less=True)
+        low_product, high_product = Signal(2 * half, reset_less=True), Signal(signed(2 * half), reset_less=True)
+        next_shift, last_shift = Signal.like(shift, reset_less=True), Signal.like(shift, reset_less=True)
+        product = Signal(signed(PRODUCT_BITS), reset_less=True)
+        m.d.sync += [
+            low.eq(self.i[:half]),
+            high.eq(self.i[half:].as_signed()),
+            factor.eq(self.i_multiplier),
+            shift.eq(Mux(self.i_shift > SHIFT_MAX, SHIFT_MAX, self.i_shift)),
+            low_product.eq(low * factor),
+            high_product.eq(high * factor),
+            next_shift.eq(shift),
+            product.eq((high_product << half) + low_product),
+            last_shift.eq(next_shift),
+        ]
+        return product, last_shift

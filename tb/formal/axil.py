@@ -11,7 +11,7 @@ from .axi_bursts import free
 from .runner import Proof
 
 #: Cycles a manager that is ready waits at most: for a write pulse once address and data are held, and for a read pulse.
-WRITE_WAIT, READ_WAIT = 1, 2
+WRITE_WAIT, READ_WAIT = 2, 2
 
 
 def _device(m: Module) -> tuple[Any, Any]:

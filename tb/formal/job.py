@@ -74,6 +74,6 @@ PROOFS = (
         doc="a job starts only when idle, ends at most once, running and done exclude each other, halts only while running",
         spec=JobSpec,
         depth=2,
-        cover_depth=12,
+        cover_depth=20,
     ),
 )

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from amaranth.hdl import Assert, Assume, Cover, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -22,7 +22,7 @@ WIDE = 7
 class SemaphoresSpec(wiring.Component):
     """Follows the counter `index` through all traffic of all ports, with counts up to one more than a counter holds.
 
-    The model goes through the ports of a cycle one after the other, in arithmetic too wide to wrap: what is left after a port is what the next one sees.
+    What an answer says was done with the counter as the answers before it left it, in arithmetic too wide to wrap. Requests hold until they are answered.
     """
 
     def __init__(self, *, index: int) -> None:
@@ -38,56 +38,76 @@ class SemaphoresSpec(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.dut = dut = Semaphores(config=CONFIG)
-        m.d.comb += dut.i_clear.eq(self.clear)
-        waits = [self._link(m, self.wait[engine], dut.wait[engine], "ready") for engine in range(ENGINE_COUNT)]
+        m.d.comb += [dut.i_clear.eq(self.clear), dut.peek.eq(self._index)]
+        waits = [self._link(m, self.wait[engine], dut.wait[engine]) for engine in range(ENGINE_COUNT)]
         posts = [
-            self._link(m, outer, inner, "overflow")
+            self._link(m, outer, inner)
             for outers, inners in zip(self.post, dut.post, strict=True)
             for outer, inner in zip(outers, inners, strict=True)
         ]
-        # The balance of all posts made and all waits served since the start.
-        left: Value = Signal(signed(WIDE), name="balance")
-        balance = left
-        m.d.comb += Assert(dut.counters[self._index] == balance)
-        on = [port.valid & (port.semaphore == self._index) for port in (*waits, *posts)]
-        for number, port in enumerate(waits):
-            left = self._port(m, left, on[number], port, port.ready, -port.count, f"wait{number}")
-        for number, port in enumerate(posts):
-            left = self._port(m, left, on[ENGINE_COUNT + number], port, ~port.overflow, port.count[:5], f"post{number}")
-        m.d.sync += balance.eq(Mux(self.clear, 0, left))
+        ports = (*waits, *posts)
+        # The balance of all posts made and all waits served since the start: it reaches the counter in the cycle of the answer.
+        balance, left = Signal(signed(WIDE)), Signal(signed(WIDE))
+        change, is_post, refused, on = Signal(signed(WIDE)), Signal(), Signal(), Signal()
+        for number, port in enumerate(ports):
+            with m.If(port.ready):
+                amount = port.count[:5]
+                m.d.comb += [
+                    on.eq(port.semaphore == self._index),
+                    is_post.eq(number >= ENGINE_COUNT),
+                    change.eq(amount if number >= ENGINE_COUNT else -amount),
+                    Assert(port.valid),
+                ]
+                if number >= ENGINE_COUNT:
+                    m.d.comb += refused.eq(port.overflow)
+                else:
+                    m.d.comb += Assert(port.semaphore < CONFIG.semaphores)
+        answers = Cat(port.ready for port in ports)
+        fits = Signal()
         m.d.comb += [
-            Cover((balance == TOP) & on[1] & waits[1].ready & (waits[1].count == TOP) & (left == TOP)),
-            Cover(on[0] & on[3] & waits[0].ready & ~waits[3].ready & (balance != 0)),
-            Cover(on[4] & on[7] & on[11] & ~posts[0].overflow & posts[3].overflow & ~posts[7].overflow),
+            fits.eq((balance + change >= 0) & (balance + change <= TOP)),
+            left.eq(Mux(on & ~refused, balance + change, balance)),
+            Assert((answers & (answers - 1)[: len(answers)]) == 0),
+            Assert(~on | (fits == ~refused)),
+            Assert(dut.peeked == left),
+            Assert((left >= 0) & (left <= TOP)),
+        ]
+        m.d.sync += balance.eq(Mux(self.clear, 0, left))
+        self._inside(m, dut, ports)
+        m.d.comb += [
+            Cover(on & ~is_post & (balance == TOP) & (left == 0)),
+            Cover(on & is_post & refused & (balance == TOP)),
+            Cover(on & is_post & (left == TOP) & dut.executing.any()),
         ]
         return m
 
     @staticmethod
-    def _link(m: Module, outer: Any, inner: Any, answer: str) -> Any:
+    def _inside(m: Module, dut: Semaphores, ports: Any) -> None:
+        """What induction needs: the request looked at is one that stands, and not the one answered."""
+        executing = dut.executing
+        m.d.comb += [
+            Assert((executing & (executing - 1)[: len(executing)]) == 0),
+            Assert((executing & dut.answered) == 0),
+        ]
+        for number, port in enumerate(ports):
+            stands = (dut.semaphore == port.semaphore) & (dut.amount == port.count)
+            m.d.comb += Assert(~executing[number] | (port.valid & stands))
+
+    @staticmethod
+    def _link(m: Module, outer: Any, inner: Any) -> Any:
+        held = Signal(1 + len(outer.semaphore) + len(outer.count), name=f"held_{outer.valid.name}")
+        request = Cat(outer.valid, outer.semaphore, outer.count)
+        m.d.sync += held.eq(Mux(inner.ready, 0, request))
         m.d.comb += [
             Assume(outer.count <= TOP + 1),
-            inner.valid.eq(outer.valid), inner.semaphore.eq(outer.semaphore), inner.count.eq(outer.count),
-            getattr(outer, answer).eq(getattr(inner, answer)),
+            Assume(~held[0] | (request == held)),
+            inner.valid.eq(outer.valid), inner.semaphore.eq(outer.semaphore), inner.count.eq(outer.count), outer.ready.eq(inner.ready),
         ]  # fmt: skip
         return inner
 
-    @staticmethod
-    def _port(m: Module, before: Value, on: Value, port: Any, accepted: Value, change: Value, name: str) -> Value:
-        """A request is accepted exactly when the counter stays within its limits; what is left is within them."""
-        after = Signal(signed(WIDE), name=f"after_{name}")
-        fits = Signal(name=f"fits_{name}")
-        m.d.comb += [
-            fits.eq((before + change >= 0) & (before + change <= TOP)),
-            after.eq(Mux(on & accepted, before + change, before)),
-            Assert(~on | (accepted == fits)),
-            Assert((after >= 0) & (after <= TOP)),
-            Assert(~(port.valid & (port.semaphore >= CONFIG.semaphores)) | ~accepted),
-        ]
-        return after
-
 
 class SemaphoresProgressSpec(wiring.Component):
-    """A wait that holds is served at once when enough is there and no lower engine takes it, and then never again for free."""
+    """A wait that holds is served within six cycles once enough is there, beside an engine that posts, and never for free."""
 
     def __init__(self) -> None:
         super().__init__({"count": In(3), "post": In(1)})
@@ -96,21 +116,27 @@ class SemaphoresProgressSpec(wiring.Component):
         m = Module()
         m.submodules.dut = dut = Semaphores(config=CONFIG)
         wait, post = dut.wait[2], dut.post[1][1]
-        posted, served = Signal(16), Signal(16)
+        posted, served, age = Signal(16), Signal(16), Signal(3)
+        active, amount = Signal(), Signal(3)
         m.d.comb += [
+            dut.peek.eq(3),
             wait.valid.eq(1), wait.semaphore.eq(3), wait.count.eq(2),
-            post.valid.eq(self.post), post.semaphore.eq(3), post.count.eq(self.count),
-            Assume(~posted[15]),
+            post.valid.eq(active), post.semaphore.eq(3), post.count.eq(amount),
+            Assume(~posted[5]),
         ]  # fmt: skip
-        with m.If(post.valid & ~post.overflow):
-            m.d.sync += posted.eq(posted + self.count)
+        with m.If(~active | post.ready):
+            m.d.sync += [active.eq(self.post & (self.count != 0)), amount.eq(self.count)]
+        with m.If(post.ready & ~post.overflow):
+            m.d.sync += posted.eq(posted + amount)
         with m.If(wait.ready):
             m.d.sync += served.eq(served + 2)
+        with m.If(wait.ready | (dut.peeked < 2)):
+            m.d.sync += age.eq(0)
+        with m.Else():
+            m.d.sync += age.eq(age + 1)
         m.d.comb += [
             Assert(served <= posted),
-            Assert(posted - served == dut.counters[3]),
-            Assert(wait.ready == (posted - served >= 2)),
-            Assert(dut.counters[0] == 0),
+            Assert(age <= 6),
             Cover((served == 4) & (posted == 5)),
         ]
         return m
@@ -119,16 +145,17 @@ class SemaphoresProgressSpec(wiring.Component):
 PROOFS = (
     Proof(
         name="semaphores.counter",
-        doc="one counter, any traffic: never below zero, never beyond its width, posts less takes, served exactly when possible",
+        doc="one counter, any traffic: never below zero, never beyond its width, posts less takes, refused exactly when it does not fit",
         spec=partial(SemaphoresSpec, index=CONFIG.semaphores - 1),
-        depth=1,
-        cover_depth=6,
+        depth=2,
+        cover_depth=9,
     ),
     Proof(
         name="semaphores.progress",
-        doc="a standing wait takes what is posted, all of it and nothing else",
+        doc="a standing wait takes what is posted within six cycles, and nothing else",
         spec=SemaphoresProgressSpec,
-        depth=1,
-        cover_depth=8,
+        mode="bmc",
+        depth=18,
+        cover_depth=24,
     ),
 )

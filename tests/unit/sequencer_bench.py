@@ -122,9 +122,11 @@ class Bench:
             wait = (int(ctx.get(dut.wait.semaphore)), int(ctx.get(dut.wait.count)))
             ctx.set(dut.wait.ready, self.serves and self._go())
         for slot, port in enumerate(dut.post):
+            ctx.set(port.ready, 0)
             if ctx.get(port.valid):
                 post = (int(ctx.get(port.semaphore)), int(ctx.get(port.count)))
                 ctx.set(port.overflow, post[0] in self.refused_posts)
+                ctx.set(port.ready, 1)
                 self.posts.append((self.now, slot, *post))
         offers = {name: getattr(dut, f"o_{name}") for name in self.names} | {"fetch": dut.fetch.request, "wait": dut.wait}
         for name, offer in offers.items():

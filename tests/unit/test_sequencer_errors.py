@@ -100,6 +100,7 @@ def test_the_engines_error_halts_at_the_oldest_in_flight():
         b.completes = False
         b.error = (Cause.READ_ERROR, 0xABC0)
         await b.cycle()
+        await b.cycle()
         status = b.status()
         assert (status["halted"], status["cause"], status["index"], status["address"]) == (1, Cause.READ_ERROR, 2, 0xABC0)
         assert b.status()["inflight"], "the engine is still draining"
@@ -122,6 +123,7 @@ def test_error_and_done_in_one_cycle():
         b.error = (Cause.READ_ERROR, 0x40)
         await b.cycle()
         b.completes = False
+        await b.cycle()
         assert (b.status()["index"], b.status()["retired"], len(b.posts)) == (1, 1, 1)
 
     bench.run(testbench)
@@ -136,6 +138,7 @@ def test_an_older_error_replaces_a_younger_one():
         await b.until(lambda: b.status()["halted"])
         assert (b.status()["cause"], b.status()["index"], b.status()["address"]) == (Cause.ILLEGAL_OPCODE, 2, 0xFF)
         b.error = (Cause.READ_ERROR, 0x40)
+        await b.cycle()
         await b.cycle()
         assert (b.status()["cause"], b.status()["index"], b.status()["address"]) == (Cause.READ_ERROR, 0, 0x40)
 
@@ -220,6 +223,7 @@ def test_watchdog_looks_at_both_channels_and_leaves_the_finished_alone():
         await b.until(lambda: len(b.starts) == 3)
         b.running["multiply_moving"].clear()
         await b.until(lambda: len(b.dones) == 2)
+        await b.cycle()
         assert b.status()["retired"] == 2
         b.halt = Cause.WATCHDOG
         await b.cycle()
