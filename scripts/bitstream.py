@@ -159,6 +159,7 @@ def place(board: Board, flow: Flow, seeds: tuple[int, ...], work: Path, say: Say
     for seed in seeds:
         say(f"{board.name}: placing and routing, seed {seed}")
         report = work / report_file(board, seed)
+        report.unlink(missing_ok=True)
         tool, arguments = flow.place(board, seed)
         status, output = call_tool(tool, arguments, work)
         if not report.exists():
