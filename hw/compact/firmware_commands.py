@@ -26,7 +26,6 @@ def execute(f: Firmware) -> None:
     """`execute`: each instruction sets what its command needs beside the pattern, and goes on at `run`."""
     f.label("execute")
     f.set(where.private("state"), where.FETCH)
-    f.set(f.mark, f.time)
     f.load(f.unpacked)
     f.subtract(f.engine_x)
     f.jump("execute.unpacked", Condition.ZERO)
@@ -87,14 +86,14 @@ def _begin(f: Firmware, name: str) -> None:
 
 
 def commands(f: Firmware) -> None:
-    """`run`: the datapath goes along dimension 0, the firmware along the others."""
+    """`run`: the datapath goes along dimension 0, the firmware along the others; the engine is busy meanwhile."""
     dram_strides = f.strides + DIMENSIONS
     f.label("run")
     f.give(Parameter.SBUF_STRIDE, f.strides)
     f.give(Parameter.DRAM_STRIDE, dram_strides)
     f.load(f.dimensions)
     f.subtract(1)
-    f.jump("run.command", Condition.ZERO)
+    f.jump("run.begin", Condition.ZERO)
     f.label("run.prepare")
     f.store(f.dimension)
     f.index(f.dimension)
@@ -104,6 +103,9 @@ def commands(f: Firmware) -> None:
     f.load(f.dimension)
     f.subtract(1)
     f.jump("run.prepare", Condition.NONZERO)
+    f.label("run.begin")
+    f.call("tick")
+    f.set(f.mark, f.time)
     f.label("run.command")
     f.give(Parameter.SBUF, f.base)
     f.give(Parameter.DRAM, f.dram)
