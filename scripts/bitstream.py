@@ -44,11 +44,12 @@ class TimingError(RuntimeError):
 
 
 def with_config(board: Board, name: str) -> Board:
-    """The board with the chip of another named configuration, its multipliers those of the family; files are named after both."""
+    """The board with the chip of another named configuration, its multipliers those of the family, unless they are of floats."""
     config = ChipConfig.named(name)
     if name == board.config.name:
         return board
-    return replace(board, config=replace(config, multiplier=board.config.multiplier))
+    multiplier = "generic" if config.has_float else board.config.multiplier
+    return replace(board, config=replace(config, multiplier=multiplier))
 
 
 def result_folder(board: Board) -> Path:

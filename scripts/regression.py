@@ -20,6 +20,9 @@ BIN = Path(sys.executable).parent
 #: pytest processes: more than two only fight over the C++ compiler on the machines this is meant for.
 JOBS = str(min(2, os.cpu_count() or 1))
 
+#: The board whose whole bitstream is made here: one that is quick, and whose clock has room. All of them: `make bitstreams`.
+BITSTREAM = "tang_nano_9k"
+
 
 def _pytest(*folders: str) -> list[list[str]]:
     arguments = ["-q", "-n", JOBS, "--dist", "worksteal", "--durations", "5", "-p", "no:cacheprovider"]
@@ -33,6 +36,7 @@ STEPS: dict[str, list[list[str]]] = {
     "formal": _pytest("formal"),
     "cosim": _pytest("cosim"),
     "flow": _pytest("flow", "e2e"),
+    "bitstream": [[str(BIN / "meshium"), "bitstream", BITSTREAM]],
 }
 
 
