@@ -25,7 +25,7 @@ class StoreDma(wiring.Component):
     answers cannot be refused: a line is asked for only when a place in the buffer is left for it. Address and data are raised
     independently of each other's ready, as AXI demands.
 
-    Latency: `sbuf.request` one cycle after the command's transfer; `axi.request` and the first beat of `axi.data` two cycles after the
+    Latency: `sbuf.request` two cycles after the command's transfer; `axi.request` and the first beat of `axi.data` two cycles after the
     last line of the burst came from SBUF; `done_store` in the cycle after the last response. Throughput: one line a cycle and, for
     single-beat bursts, one address request a cycle, instructions following each other without a gap.
 

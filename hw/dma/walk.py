@@ -20,8 +20,9 @@ class DmaWalk(wiring.Component):
     One side leads: the bursts of a Load, whose lines wait for DRAM, and the lines of a Store, whose bursts wait for SBUF. Up to `ahead`
     commands wait before the other side, so the leading one goes on with later commands meanwhile.
 
-    Latency: the first line is at `lines` one cycle after the command's transfer, the first burst at `bursts` two (`BurstSplitter`), and one
-    more at the side that does not lead. Throughput: one line and one burst a cycle, over consecutive commands too. Reset drops everything.
+    Latency: the first line is at `lines` two cycles after the command's transfer (the walker, then a queue that keeps it out of SBUF's paths), the
+    first burst at `bursts` two (`BurstSplitter`), and one more at the side that does not lead. Throughput: one line and one burst a cycle, over
+    consecutive commands too. Reset drops everything.
 
     Parameters
     ----------
@@ -83,13 +84,15 @@ class DmaWalk(wiring.Component):
             to_lines.valid.eq(self.i.valid & to_bursts.ready),
         ]
         self._fields(m, to_bursts.payload, to_lines.payload, shift)
+        m.submodules.steps = steps = Fifo(shape=self.lines.payload.shape(), depth=2)
+        connect_streams(m, steps.o, wiring.flipped(self.lines))
         is_walking = Signal()
         m.d.comb += [
-            self.lines.valid.eq(walker.o.valid),
-            self.lines.payload.address.eq(walker.o.payload.sbuf),
-            self.lines.payload.last.eq(walker.o.payload.last),
-            walker.o.ready.eq(self.lines.ready),
-            is_walking.eq(walker.o.valid | patterns.o.valid),
+            steps.i.valid.eq(walker.o.valid),
+            steps.i.payload.address.eq(walker.o.payload.sbuf),
+            steps.i.payload.last.eq(walker.o.payload.last),
+            walker.o.ready.eq(steps.i.ready),
+            is_walking.eq(walker.o.valid | patterns.o.valid | steps.o.valid),
             self.busy.eq(is_walking | splitter.busy),
         ]
         return m
