@@ -134,7 +134,7 @@ class Analyser(wiring.Component):
         stamp, forced, fires, matches, stores = Signal(STAMP_BITS), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             matches.eq(Mux(state.change, moved, hit & ~(state.rising & hit_before))),
-            fires.eq(state.armed & ~state.triggered & (forced | (matches & (state.matches <= 1)))),
+            fires.eq(state.armed & ~state.triggered & (forced | (matches & ~state.matches[1:].any()))),
             stores.eq(state.armed & (~state.compress | differs | fires | stamp.all() | (stamp == 0))),
             write.addr.eq(state.place),
             write.data.eq(Cat(sample, stamp)),
@@ -185,14 +185,17 @@ class Analyser(wiring.Component):
             5: state.trigger,
             6: state.place,
             7: Cat(at, Const(0, POINTER["word"][0] - len(at)), word),
-            DATA_NUMBER: parts[word],
         }
+        # The memory is slow: its word has a register of its own, and one multiplexer behind it.
+        other, sampled, is_data = Signal(32), Signal(32), Signal()
+        m.d.sync += [sampled.eq(parts[word]), is_data.eq(registers.address == DATA_NUMBER)]
+        m.d.comb += registers.data.eq(Mux(is_data, sampled, other))
         with m.Switch(registers.address):
             for number, value in values.items():
                 with m.Case(number):
-                    m.d.sync += registers.data.eq(value)
+                    m.d.sync += other.eq(value)
             with m.Default():
-                m.d.sync += registers.data.eq(0)
+                m.d.sync += other.eq(0)
 
 
 class _State:
