@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -167,22 +167,27 @@ class Chip(wiring.Component):
 
     def _job(self, m: Module, job: JobControl, sequencers: dict[str, Any], engines: dict[str, Any], registers: Any, *, moved: Any) -> None:
         units = list(sequencers.values())
-        m.d.comb += [
-            job.i_start.eq(registers.r_control[0]),
-            job.i_halted.eq(Cat(unit.o_halted for unit in units)),
-            job.i_finished.eq(Cat(unit.o_finished for unit in units)),
-            job.i_waiting.eq(Cat(unit.o_waiting for unit in units)),
-            job.i_inflight.eq(Cat(unit.o_inflight for unit in units)),
-            job.i_active.eq(Cat(engine.o_state.as_value().any() for engine in engines.values())),
-            job.i_progress.eq(moved | Cat(unit.o_progress for unit in units).any()),
-            job.i_watchdog.eq(registers.r_watchdog),
+        m.d.comb += [job.i_start.eq(registers.r_control[0]), job.i_watchdog.eq(registers.r_watchdog)]
+        # What the job is judged by is a cycle old: it comes from everywhere. At its start nothing of the job before may be left.
+        judged = [
+            (job.i_halted, Cat(unit.o_halted for unit in units)),
+            (job.i_finished, Cat(unit.o_finished for unit in units)),
+            (job.i_waiting, Cat(unit.o_waiting for unit in units)),
+            (job.i_inflight, Cat(unit.o_inflight for unit in units)),
+            (job.i_active, Cat(engine.o_state.as_value().any() for engine in engines.values())),
+            (job.i_progress, moved | Cat(unit.o_progress for unit in units).any()),
         ]
+        for target, value in judged:
+            seen = Signal(len(target), name=f"seen_{target.name}")
+            m.d.sync += seen.eq(Mux(job.o_start, 0, value))
+            m.d.comb += target.eq(seen)
         for index, unit in enumerate(units):
             m.d.comb += [unit.i_halt.eq(job.o_halt[index]), unit.i_halt_cause.eq(job.o_halt_cause)]
 
     def _count(self, m: Module, counters: Counters, job: JobControl, sequencers: dict[str, Any], tensor: Any, sbuf: Any) -> None:
         unit = sequencers["tensor"]
-        m.d.comb += [
+        # A cycle late, all alike.
+        m.d.sync += [
             counters.i_start.eq(job.o_start),
             counters.i_running.eq(job.o_running),
             counters.i_tensor_start.eq(Cat(self._dispatched(sequencers, item.name) for item in instructions_of("tensor")).any()),
@@ -192,7 +197,7 @@ class Chip(wiring.Component):
             counters.i_conflicts.eq(sum(sbuf.o_waiting)),
         ]
         for index, unit in enumerate(sequencers.values()):
-            m.d.comb += counters.i_state[index].eq(unit.o_state)
+            m.d.sync += counters.i_state[index].eq(unit.o_state)
 
     def _registers(self, m: Module, registers: Any, job: JobControl, counters: Counters, sequencers: dict[str, Any]) -> None:
         config = self._config

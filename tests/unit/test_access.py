@@ -31,8 +31,8 @@ class Rig:
         self.m = Module()
         self.m.submodules.access = ResetInserter(self.reset)(self.access)
         self.m.submodules.sbuf = self.sbuf
-        connect(self.m, self.access.sbuf_load, self.sbuf.load)
-        connect(self.m, self.access.sbuf_store, self.sbuf.store)
+        for name in ("load", "store"):
+            connect(self.m, getattr(self.access, f"sbuf_{name}"), getattr(self.sbuf, name))
         self.memory = np.zeros((config.sbuf_lines, config.line_bytes), np.uint8)
 
     def run(self, bench: Any, observer: Any = None) -> None:
