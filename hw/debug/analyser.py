@@ -174,7 +174,9 @@ class Analyser(wiring.Component):
             m.d.comb += [following.eq(registers.value[:16]), word_following.eq(registers.value[16:])]
         m.d.comb += read.addr.eq(following)
         m.d.sync += [at.eq(following), word.eq(word_following)]
-        sample = Cat(read.data)
+        # The memory is slow: what it gives has a register of its own, and the choice of a word comes behind it.
+        sample = Signal(self._bits + STAMP_BITS, reset_less=True)
+        m.d.sync += sample.eq(read.data)
         parts = Array(sample[low : low + 32] for low in range(0, len(sample), 32))
         widths = {name: len(value) for name, value in self._probes.items()}
         geometry = {"depth": self._depth, "width": self._bits, "stamp": STAMP_BITS}
@@ -186,10 +188,9 @@ class Analyser(wiring.Component):
             6: state.place,
             7: Cat(at, Const(0, POINTER["word"][0] - len(at)), word),
         }
-        # The memory is slow: its word has a register of its own, and one multiplexer behind it.
-        other, sampled, is_data = Signal(32), Signal(32), Signal()
-        m.d.sync += [sampled.eq(parts[word]), is_data.eq(registers.address == DATA_NUMBER)]
-        m.d.comb += registers.data.eq(Mux(is_data, sampled, other))
+        other, is_data = Signal(32), Signal()
+        m.d.sync += is_data.eq(registers.address == DATA_NUMBER)
+        m.d.comb += registers.data.eq(Mux(is_data, parts[word], other))
         with m.Switch(registers.address):
             for number, value in values.items():
                 with m.Case(number):
