@@ -195,10 +195,11 @@ def clocks(report: dict[str, Any], board: Board) -> dict[str, dict[str, float]]:
 
 def utilisation(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Used and available of every resource that a report of nextpnr says is used."""
+    # Cells that nextpnr adds to hold others together (DUMMY_CELL, for Gowin) are used of none.
     return {
         name: {"used": item["used"], "available": item["available"], "percent": round(100 * item["used"] / item["available"], 1)}
         for name, item in sorted(report["utilization"].items())
-        if item["used"]
+        if item["used"] and item["available"]
     }
 
 

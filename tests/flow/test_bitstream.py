@@ -211,6 +211,19 @@ def test_a_missed_clock_is_missed_whatever_the_status(tmp_path: Path, monkeypatc
         place(BOARDS["icebreaker"], bitstream_flows.FLOWS["ice40"], (1,), tmp_path, quiet)
 
 
+def test_utilisation_is_of_what_there_is() -> None:
+    report = {
+        "utilization": {
+            "B": {"used": 1, "available": 3},
+            "A": {"used": 7, "available": 7},
+            "C": {"used": 0, "available": 5},
+            "D": {"used": 8, "available": 0},
+        }
+    }
+    found = bitstream.utilisation(report)
+    assert found == {"A": {"used": 7, "available": 7, "percent": 100.0}, "B": {"used": 1, "available": 3, "percent": 33.3}}
+
+
 def test_no_command_allows_timing_to_fail() -> None:
     for board in BOARDS.values():
         if board.family in bitstream_flows.FLOWS:
