@@ -6,7 +6,6 @@ All faults are in one design, so that it is built once. A fault is a change of w
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -173,7 +172,7 @@ class FaultyChip(Chip):
 
 @functools.cache
 def faulty_library() -> Path:
-    """The one build for all faults, and for waveforms."""
+    """The one build for all faults."""
     board, name = simulated_board(CONFIG, memory_bytes=MEMORY_BYTES), "meshium_faulty_board"
     parts = {"faulty board": Path(__file__).read_text(), "board": repr(board), **source_texts()}
 
