@@ -181,9 +181,7 @@ def faulty_library() -> Path:
 
     folder = BuildCache(root=toolchain.build_root() / "verilog-cache").get(parts, write, label="Verilog of the faulty board")
     verilog = {f"{name}.v": (folder / "board.v").read_text()}
-    return build_library(
-        verilog, top=name, harness=["board.cpp"], options=replace(OPTIONS, trace=True, verilator_flags=("--trace-depth", "3"))
-    )
+    return build_library(verilog, top=name, harness=["board.cpp"], options=OPTIONS)
 
 
 @contextmanager
