@@ -37,7 +37,7 @@ class Alu(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         a, carry = Signal(32, reset_less=True), Signal(reset_less=True)
-        s, b, total = Signal(32), Signal(32), Signal(33)
+        s, b, total = Signal(32), Signal(32), Signal(33, attrs={"keep": 1})
         with m.Switch(self.i_source):
             with m.Case(Source.MEMORY):
                 m.d.comb += s.eq(self.i_memory)

@@ -12,7 +12,7 @@ from .encoding import Condition, Control
 from .firmware import DONE, FINISHED, RUNNING, STUCK, Firmware
 
 #: Cycles from the last look at the time to the end of the job, as `end.job` is written.
-_END_CYCLES = 35
+_END_CYCLES = 36
 
 #: Words a loop that clears memory clears at a time.
 _STRIDE = 8

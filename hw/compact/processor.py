@@ -96,7 +96,9 @@ class Processor(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.program = program = Memory(shape=16, depth=len(self._program), init=self._program)
+        # Filled up to a power of two, so that block RAMs hold some bits of all words, and nothing need choose among their outputs.
+        depth = 1 << (len(self._program) - 1).bit_length()
+        m.submodules.program = program = Memory(shape=16, depth=depth, init=self._program)
         word = program.read_port()
         instruction = word.data
         operand, operation = instruction[:DATA_ADDRESS_BITS], instruction[8:12]
@@ -140,10 +142,11 @@ class Processor(wiring.Component):
         """What S is beside the memory: immediate and inputs."""
         time = Signal(TIME_BITS)
         m.d.sync += time.eq(Mux(self.i_restart, 0, time + 1))
-        small, immediate = Signal(32), instruction[:DATA_ADDRESS_BITS]
-        m.d.comb += small.eq(immediate)
+        # Chosen in the first cycle, so that the second begins with it.
+        small = Signal(max(TIME_BITS, self._config.axi_address_width, DATA_ADDRESS_BITS), reset_less=True)
+        m.d.sync += small.eq(instruction[:DATA_ADDRESS_BITS])
         with m.If(instruction[14]):
-            m.d.comb += small.eq(Mux(instruction[0] == Input.TIME, time, self.bus.error_address))
+            m.d.sync += small.eq(Mux(instruction[0] == Input.TIME, time, self.bus.error_address))
         m.d.comb += [
             alu.i_input.eq(small),
             alu.i_source.eq(instruction[12:14]),
