@@ -34,7 +34,7 @@ def test_what_the_configuration_tells_is_said_before_elaboration(tmp_path: Path,
         build(with_config(BOARDS["icebreaker"], "small"), say=str)
     with pytest.raises(ConfigError) as error:
         build(with_config(BOARDS["ulx3s_25f"], "base"), say=str)
-    assert "memory: 6,553,600 bits needed (SBUF 512 KiB, PSUM 256 KiB, the board's 32 KiB), 1,230,848 on the ECP5 LFE5U-25F" in str(
+    assert "memory: 6,422,528 bits needed (SBUF 512 KiB, PSUM 256 KiB, the board's 16 KiB), 1,230,848 on the ECP5 LFE5U-25F" in str(
         error.value
     )
 
