@@ -12,7 +12,8 @@ from .encoding import Operation, Source
 class Alu(wiring.Component):
     """A, the carry flag, and what is done with them (`Operation`); about five LUTs a bit.
 
-    A and carry change at the end of a cycle with `i_execute`; everything else is combinational. Reset changes neither.
+    An instruction takes two cycles, with the same source and operation: `i_input` and A are looked at in the first, `i_memory` in the second. A and
+    carry change at the end of the second, with `i_execute`. Reset changes neither.
 
     Members
     -------
@@ -37,16 +38,19 @@ class Alu(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         a, carry = Signal(32, reset_less=True), Signal(reset_less=True)
+        # Kept, the sum is a cell of its own behind the carries: merged with the multiplexer behind it, and with A and its enable, the inputs of
+        # eight neighbours on an iCE40 are more than its tile has wires, and the carry chain is broken.
         s, b, total = Signal(32), Signal(32), Signal(33, attrs={"keep": 1})
+        # All but the memory is chosen in the cycle before, in which A is what it will be: the cycle that adds begins with two LUTs.
+        other = Signal(32, reset_less=True)
         with m.Switch(self.i_source):
-            with m.Case(Source.MEMORY):
-                m.d.comb += s.eq(self.i_memory)
-            with m.Case(Source.INPUT):
-                m.d.comb += s.eq(self.i_input)
             with m.Case(Source.ROTATED):
-                m.d.comb += s.eq(a.rotate_right(4))
+                m.d.sync += other.eq(a.rotate_right(4))
             with m.Case(Source.SHIFTED):
-                m.d.comb += s.eq(a >> 1)
+                m.d.sync += other.eq(a >> 1)
+            with m.Default():
+                m.d.sync += other.eq(self.i_input)
+        m.d.comb += s.eq(Mux(self.i_source == Source.MEMORY, self.i_memory, other))
         kind, sums = self.i_operation[:2], self.i_operation[2]
         subtracts = kind == Operation.SUBTRACT & 3
         with m.Switch(kind):

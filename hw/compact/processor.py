@@ -142,11 +142,10 @@ class Processor(wiring.Component):
         """What S is beside the memory: immediate and inputs."""
         time = Signal(TIME_BITS)
         m.d.sync += time.eq(Mux(self.i_restart, 0, time + 1))
-        # Chosen in the first cycle, so that the second begins with it.
-        small = Signal(max(TIME_BITS, self._config.axi_address_width, DATA_ADDRESS_BITS), reset_less=True)
-        m.d.sync += small.eq(instruction[:DATA_ADDRESS_BITS])
+        small = Signal(max(TIME_BITS, self._config.axi_address_width, DATA_ADDRESS_BITS))
+        m.d.comb += small.eq(instruction[:DATA_ADDRESS_BITS])
         with m.If(instruction[14]):
-            m.d.sync += small.eq(Mux(instruction[0] == Input.TIME, time, self.bus.error_address))
+            m.d.comb += small.eq(Mux(instruction[0] == Input.TIME, time, self.bus.error_address))
         m.d.comb += [
             alu.i_input.eq(small),
             alu.i_source.eq(instruction[12:14]),
