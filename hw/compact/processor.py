@@ -44,7 +44,7 @@ class Processor(wiring.Component):
     """Runs a program (`encoding.py`) from address 0.
 
     Registers: A (32 bits), X (8), carry, program counter, `CALL_DEPTH` return addresses. An instruction takes two cycles: in the first the data
-    memory is read and the program counter moves on, in the second A, X or a memory word is written and the next instruction is read. Words
+    memory is read, in the second A, X or a memory word is written and the next instruction is read. Words
     that the datapath fetches go to the data memory at X, which moves on; the second cycle of a STORE that meets one is repeated. The registers'
     accesses use the second cycles, in which the processor does not read: they never slow it down. A read is served within two cycles, a write at
     the first instruction that is no STORE, unless a word is fetched or a register read.
@@ -104,12 +104,13 @@ class Processor(wiring.Component):
         operand, operation = instruction[:DATA_ADDRESS_BITS], instruction[8:12]
         # `second`: of the two cycles. `ready`: the instruction is one, which it is not in the first cycle after reset.
         second, ready, advance, execute = Signal(init=1), Signal(), Signal(), Signal()
-        pc = Signal(PROGRAM_ADDRESS_BITS)
+        # The first instruction follows the last address.
+        pc, following = Signal(PROGRAM_ADDRESS_BITS, init=-1 % (1 << PROGRAM_ADDRESS_BITS)), Signal(PROGRAM_ADDRESS_BITS)
         stores = operation == Operation.STORE
         m.d.comb += [
             execute.eq(second & ready & ~instruction[15]),
             advance.eq(second & ~(execute & stores & self.bus.fetched)),
-            word.addr.eq(pc),
+            word.addr.eq(following),
             word.en.eq(advance),
         ]
         m.d.sync += ready.eq(1)
@@ -134,8 +135,7 @@ class Processor(wiring.Component):
             self.o_port.eq(operand[:4]),
             self.o_data.eq(alu.o_a),
         ]
-        with m.If(~second):
-            self._jump(m, instruction, alu, pc)
+        self._jump(m, instruction, alu, pc, following, advance)
         return m
 
     def _compute(self, m: Module, alu: Alu, instruction: Value, execute: Value) -> None:
@@ -175,9 +175,9 @@ class Processor(wiring.Component):
         with m.If(bus.fetched):
             m.d.comb += [write.addr.eq(self.o_x), write.data.eq(bus.word), write.en.eq(0xF)]
 
-    def _jump(self, m: Module, instruction: Value, alu: Alu, pc: Signal) -> None:
-        """The program counter, in the first cycle of an instruction."""
-        condition, taken = instruction[PROGRAM_ADDRESS_BITS:15], Signal()
+    def _jump(self, m: Module, instruction: Value, alu: Alu, pc: Signal, following: Signal, advance: Value) -> None:
+        """Where the program goes on: whether it jumps is found out in the first cycle of an instruction, the address made in the second."""
+        condition, holds, taken = instruction[PROGRAM_ADDRESS_BITS:15], Signal(), Signal()
         conditions: dict[Condition, Value] = {
             Condition.ALWAYS: Const(1), Condition.CALL: Const(1), Condition.RETURN: Const(1), Condition.ZERO: alu.o_zero,
             Condition.NONZERO: ~alu.o_zero, Condition.CARRY: alu.o_carry, Condition.NO_CARRY: ~alu.o_carry, Condition.NEGATIVE: alu.o_a[31],
@@ -187,14 +187,16 @@ class Processor(wiring.Component):
         with m.Switch(condition):
             for name, value in conditions.items():
                 with m.Case(name):
-                    m.d.comb += taken.eq(value)
+                    m.d.comb += holds.eq(value)
+        m.d.sync += taken.eq(instruction[15] & holds)
         stack = [Signal(PROGRAM_ADDRESS_BITS, name=f"return{level}") for level in range(CALL_DEPTH)]
-        following = Signal.like(pc)
-        m.d.comb += following.eq(pc + 1)
-        m.d.sync += pc.eq(following)
-        with m.If(instruction[15] & taken):
-            m.d.sync += pc.eq(instruction[:PROGRAM_ADDRESS_BITS])
-            with m.If(condition == Condition.CALL):
-                m.d.sync += Cat(stack).eq(Cat(following, *stack[:-1]))
-            with m.If(condition == Condition.RETURN):
-                m.d.sync += [pc.eq(stack[0]), Cat(stack[:-1]).eq(Cat(stack[1:]))]
+        after = Signal.like(pc)
+        m.d.comb += [after.eq(pc + 1), following.eq(after)]
+        with m.If(taken):
+            m.d.comb += following.eq(Mux(condition == Condition.RETURN, stack[0], instruction[:PROGRAM_ADDRESS_BITS]))
+        with m.If(advance):
+            m.d.sync += pc.eq(following)
+            with m.If(taken & (condition == Condition.CALL)):
+                m.d.sync += Cat(stack).eq(Cat(after, *stack[:-1]))
+            with m.If(taken & (condition == Condition.RETURN)):
+                m.d.sync += Cat(stack[:-1]).eq(Cat(stack[1:]))
