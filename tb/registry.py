@@ -35,10 +35,20 @@ class Config(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A run at gate level: the netlist that synthesis makes of a configuration for an FPGA family."""
+    """A run at gate level: the netlist that synthesis makes of a configuration for an FPGA family.
+
+    Parameters
+    ----------
+    config : ChipConfig or NocConfig
+    family : str
+        "ecp5", "ice40" or "gowin".
+    quick : str or None
+        Regular expression: the tests that `make test` runs, where all of them take minutes; `make sim LEVEL=gate` runs them all.
+    """
 
     config: Config
     family: str
+    quick: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

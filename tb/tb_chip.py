@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import cocotb
@@ -11,11 +12,11 @@ from cocotb.triggers import RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam
 
 from hw.chip import make_chip
-from hw.common.config import ChipConfig
+from hw.common.config import CONFIGS, ChipConfig
 from hw.common.isa import ENGINES
 from hw.common.registers import REGISTERS, engine_register
 from sim.golden.chip import GoldenChip
-from tb.registry import Bench
+from tb.registry import Bench, Gate
 from tb.vip import config as built_config
 from tb.vip.axi_checker import AxiChecker
 from tb.vip.clock import PERIOD_NS, start
@@ -33,6 +34,7 @@ BENCH = Bench(
             sbuf_bank_lines=128, psum_banks=2, psum_rows=16, queue_depth=4, dma_outstanding=4, dma_burst_lines=16, semaphores=24,
         ),
     ),
+    gates=(Gate(config=replace(CONFIGS["nano"], name="ice40_nano", multiplier="ice40"), family="ice40", quick="identity|share=1.0/faults=1"),),
     ports={"trace_*": "trace"},
     timeout=600,
 )  # fmt: skip
