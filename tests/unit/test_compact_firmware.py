@@ -159,6 +159,7 @@ def test_windows_and_queues_at_their_edges(pair):
         "a queue from the first byte": {"DRAM_BASE_LO": base, "DRAM_SIZE_LO": 4096},
         "a queue before the first byte": {"DRAM_BASE_LO": base + 64, "DRAM_SIZE_LO": 4096},
         "a queue of a high address": {"LOAD_QUEUE_BASE_HI": 7},
+        "a queue off by a byte": {"LOAD_QUEUE_BASE_LO": base + 1},
         "a queue off its place": {"LOAD_QUEUE_BASE_LO": base + 32},
     }.items():
         both(pair, {"load": [load]}, label, **registers)

@@ -137,6 +137,22 @@ def test_time_restarts_and_words_arrive_while_stores_go_on():
     simulate(program, testbench)
 
 
+@pytest.mark.parametrize("cycle", range(3, 12))
+def test_a_word_may_arrive_in_any_cycle_of_a_store(cycle):
+    immediate = Source.INPUT << 12
+    program = [immediate | Operation.INDEX << 8 | 128, immediate | Operation.LOAD << 8 | 7, Operation.STORE << 8 | 9]
+    program += [immediate | Operation.LOAD << 8 | 8, Operation.STORE << 8 | 10, 1 << 15 | Condition.ALWAYS << 11 | 5]
+
+    async def testbench(ctx, dut):
+        for number in range(20):
+            ctx.set(dut.bus.fetched, number == cycle)
+            ctx.set(dut.bus.word, 0x12345678)
+            await ctx.tick()
+        assert [ctx.get(dut.memory.data[place]) for place in (9, 10, 128)] == [7, 8, 0x12345678]
+
+    simulate(program, testbench)
+
+
 def test_registers_are_written_between_stores_and_strobes_are_kept():
     # A store, then three instructions that are none.
     program = [Source.INPUT << 12 | Operation.LOAD << 8 | 1, Operation.STORE << 8 | 200, *[Source.SHIFTED << 12 | Operation.LOAD << 8] * 2]

@@ -100,6 +100,10 @@ def test_holes_read_zero_and_keep_what_the_firmware_has_there():
             await write(ctx, dut, rng, address, 0xFFFFFFFF)
             assert await read(ctx, dut, rng, address) == 0, hex(address)
         assert all(ctx.get(dut.processor.memory.data[word]) == 0 for word in range(128) if 4 * word not in used)
+        # Nor does a write far up reach the register that its low bits name.
+        for register in REGISTERS.values():
+            await write(ctx, dut, rng, rng.choice((0x200, 0x400, 0x800)) + register.address, 0xFFFFFFFF)
+            assert ctx.get(dut.processor.memory.data[register.address // 4]) == 0, register.name
         # What firmware keeps in a hole is not shown.
         for word in (32, 63, 13, 79, 127):
             ctx.set(dut.processor.memory.data[word], 0x12345678)
