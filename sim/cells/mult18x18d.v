@@ -28,8 +28,8 @@ module MULT18X18D (
     if (REG_OUTPUT_CLK != "CLK0") $fatal(1, "MULT18X18D: REG_OUTPUT_CLK must be CLK0");
     if (REG_INPUTA_CE != "CE0" || REG_INPUTB_CE != "CE1" || REG_PIPELINE_CE != "CE0" || REG_OUTPUT_CE != "CE0")
       $fatal(1, "MULT18X18D: clock enables must be CE0, that of B CE1");
-    if (SOURCEB_MODE != "B_INPUT" || MULT_BYPASS != "DISABLED" || RESETMODE != "SYNC")
-      $fatal(1, "MULT18X18D: SOURCEB_MODE, MULT_BYPASS, RESETMODE must be B_INPUT, DISABLED, SYNC");
+    if (SOURCEB_MODE != "B_SHIFT" || MULT_BYPASS != "DISABLED" || RESETMODE != "SYNC")
+      $fatal(1, "MULT18X18D: SOURCEB_MODE, MULT_BYPASS, RESETMODE must be B_SHIFT, DISABLED, SYNC");
   end
 
   wire signed [18:0] a = {SIGNEDA & A17, A17, A16, A15, A14, A13, A12, A11, A10, A9, A8, A7, A6, A5, A4, A3, A2, A1, A0};

@@ -61,7 +61,7 @@ class Ecp5Multiplier(wiring.Component):
             p_REG_INPUTA_CLK=inputs, p_REG_INPUTA_CE="CE0", p_REG_INPUTB_CLK=inputs, p_REG_INPUTB_CE="CE1", p_REG_INPUTC_CLK="NONE",
             p_REG_PIPELINE_CLK="NONE", p_REG_PIPELINE_CE="CE0",
             p_REG_OUTPUT_CLK="CLK0", p_REG_OUTPUT_CE="CE0",
-            p_SOURCEB_MODE="B_INPUT", p_MULT_BYPASS="DISABLED", p_RESETMODE="SYNC", p_GSR="DISABLED",
+            p_SOURCEB_MODE="B_SHIFT", p_MULT_BYPASS="DISABLED", p_RESETMODE="SYNC", p_GSR="DISABLED",
             i_SIGNEDA=Const(1), i_SIGNEDB=Const(1), i_SOURCEA=Const(0), i_SOURCEB=Const(0),
             i_CLK0=ClockSignal(), i_CE0=Const(1), i_CE1=enable, i_RST0=Const(0),
             **_bits("i_A", _extended(moving)), **_bits("i_B", _extended(stationary)), **_bits("o_P", product),
