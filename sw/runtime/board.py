@@ -23,7 +23,7 @@ from .link import CONNECT_SECONDS, Link
 from .serial_port import open_port
 
 #: Bit rates of the boards there are, most usual first: tried in turn where none is given.
-BAUDS = (2_000_000, 1_000_000)
+BAUDS = (2_000_000, 1_500_000, 1_000_000)
 #: Seconds between two looks at the interrupt: at first and at most.
 FIRST_POLL, LONGEST_POLL = 0.0005, 0.02
 #: Seconds a job may take besides its cycles, and the slowest a chip runs, simulated ones included.
