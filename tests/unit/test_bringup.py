@@ -103,7 +103,11 @@ def test_a_whole_device_passes() -> None:
             "registers",
             r"register WATCHDOG reads 0xffffffbf instead of 0xffffffff after 0xffffffff was written .*: bit 6 reads 0",
         ),
-        ("interrupt low", "interrupt", r"the interrupt line is dead, or not connected: it is low with IRQ_STATUS 1 after IRQ_ENABLE was set to 1"),
+        (
+            "interrupt low",
+            "interrupt",
+            r"the interrupt line is dead, or not connected: it is low with IRQ_STATUS 1 after IRQ_ENABLE was set to 1",
+        ),
         ("interrupt high", "interrupt", r"the interrupt line is stuck high: it is high after reset"),
     ],
 )
