@@ -13,7 +13,7 @@ from .protocol import BUS_TIMEOUT, MAX_WORDS, OPERATION, REPEATS, REQUEST_HEADER
 class Bridge(wiring.Component):
     """One request after the other: from the receive buffer to a space, and the answer to the send buffer.
 
-    Latency: the answer to a frame of n words is committed about 22 + 12 n cycles after its length came, besides what the space takes: less
+    Latency: the answer to a frame of n words is committed about 22 + 13 n cycles after its length came, besides what the space takes: less
     than its octets take on the line. Reset forgets everything: number 0 is expected, all spaces are asked.
 
     Parameters
@@ -88,7 +88,7 @@ class Bridge(wiring.Component):
         return m
 
     def _spaces(self, m: Module, asks: Signal) -> None:
-        """The request goes to all, its valid to one; `ready`, `response` of that one."""
+        """The request goes to all, its valid to one; `ready` of that one, and its `response` a cycle later: the spaces are far away."""
         ports = [getattr(self, space.name.lower()) for space in Space]
         space = self._bits("space")
         for index, port in enumerate(ports):
@@ -101,11 +101,13 @@ class Bridge(wiring.Component):
             ]
         self._accepted, self._answered = Signal(), Signal()
         self._error, self._response, self._is_hung = Signal(), Signal(32), Signal()
-        m.d.comb += [
-            self._accepted.eq(Array(port.request.ready for port in ports)[space]),
+        m.d.sync += [
             self._answered.eq(Array(port.response.valid for port in ports)[space]),
             self._error.eq(Array(port.response.error for port in ports)[space]),
             self._response.eq(Array(port.response.data for port in ports)[space]),
+        ]
+        m.d.comb += [
+            self._accepted.eq(Array(port.request.ready for port in ports)[space]),
             self._is_hung.eq(self._hung.bit_select(space, 1)),
         ]
 
