@@ -13,7 +13,7 @@ from .protocol import BUS_TIMEOUT, MAX_WORDS, OPERATION, REPEATS, REQUEST_HEADER
 class Bridge(wiring.Component):
     """One request after the other: from the receive buffer to a space, and the answer to the send buffer.
 
-    Latency: the answer to a frame of n words is committed about 22 + 13 n cycles after its length came, besides what the space takes: less
+    Latency: the answer to a frame of n words is committed about 22 + 14 n cycles after its length came, besides what the space takes: less
     than its octets take on the line. Reset forgets everything: number 0 is expected, all spaces are asked.
 
     Parameters
@@ -75,20 +75,23 @@ class Bridge(wiring.Component):
         m.d.comb += self.offset.eq(self._place)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += self._left.eq(self._left - 1)
+        # Before the states, of which "REQUEST" sets it.
+        with m.If(self._accepted | self._expired):
+            m.d.sync += asks.eq(0)
         with m.FSM():
             self._receive(m)
             self._execute(m, asks, waits)
             self._answer(m)
         timer = Signal(range(self._timeout + 1))
         m.d.comb += self._expired.eq(timer[-1])
-        with m.If(asks | waits):
+        with m.If(waits):
             m.d.sync += timer.eq(timer + 1)
         with m.Else():
             m.d.sync += timer.eq(0)
         return m
 
     def _spaces(self, m: Module, asks: Signal) -> None:
-        """The request goes to all, its valid to one; `ready` of that one, and its `response` a cycle later: the spaces are far away."""
+        """The request goes to all, its valid to one; `ready` ends nothing but the asking, `response` comes a cycle later: spaces are far away."""
         ports = [getattr(self, space.name.lower()) for space in Space]
         space = self._bits("space")
         for index, port in enumerate(ports):
@@ -164,11 +167,8 @@ class Bridge(wiring.Component):
                 with m.If(self._octet == 3):
                     m.next = "REQUEST"
         with m.State("REQUEST"):
-            m.d.comb += asks.eq(1)
-            with m.If(self._accepted):
-                m.next = "WAIT"
-            with m.Elif(self._expired):
-                self._give_up(m)
+            m.d.sync += asks.eq(1)
+            m.next = "WAIT"
         with m.State("WAIT"):
             m.d.comb += waits.eq(1)
             m.d.sync += self._octet.eq(0)
