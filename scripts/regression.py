@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 JOBS = str(min(2, os.cpu_count() or 1))
 
 #: The board whose whole bitstream is made here: one that is quick, and whose clock has room. All of them: `make bitstreams`.
-BITSTREAM = "tang_nano_9k"
+BITSTREAM = "icebreaker"
 
 
 def _pytest(*folders: str) -> list[list[str]]:
