@@ -73,7 +73,8 @@ class Host:
         return (not moves for moves in steps(pattern))
 
     async def begin(self) -> None:
-        """Starts clock and reset."""
+        """Starts clock and reset. Nobody asks for lines of SBUF here."""
+        self.dut.debug__request__valid.value = 0
         await start(self.dut)
 
     async def write(self, name: str, value: int) -> None:

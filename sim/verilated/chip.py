@@ -92,8 +92,8 @@ class VerilatedChip:
     ----------
     config : ChipConfig
         The chip to build; building is cached.
-    dram_bytes : int
-        DRAM, from address 0.
+    dram_bytes : int or None
+        DRAM, from address 0; 16 MiB by default, or what the address bus reaches.
     dram : DramModel
         Its latency, bandwidth and manners.
     seed : int
@@ -128,7 +128,7 @@ class VerilatedChip:
         self,
         config: ChipConfig,
         *,
-        dram_bytes: int = 16 << 20,
+        dram_bytes: int | None = None,
         dram: DramModel | None = None,
         seed: int = 0,
         trace: bool = False,
@@ -139,6 +139,8 @@ class VerilatedChip:
         self._handle: int | None = None
         if component is None:
             config.require_chip()
+        if dram_bytes is None:
+            dram_bytes = min(16 << 20, 1 << config.axi_address_width)
         if not isinstance(dram_bytes, int) or dram_bytes <= 0 or dram_bytes % config.line_bytes:
             raise ValueError(f"dram_bytes must be a positive multiple of the line size {config.line_bytes}, not {dram_bytes!r}")
         if dram_bytes > 1 << config.axi_address_width:

@@ -42,7 +42,7 @@ EXAMPLES = (
 def banner(config: ChipConfig) -> str:
     """What a session says first."""
     width = max(map(len, NAMES))
-    lines = [f"Meshium {config.name}, cycle-accurate, {DRAM_BYTES >> 20} MiB of DRAM. help(name) says more; Ctrl-D ends."]
+    lines = [f"Meshium {config.name}, cycle-accurate, {_dram_bytes(config) >> 20} MiB of DRAM. help(name) says more; Ctrl-D ends."]
     lines += ["", *(f"  {name:<{width}}  {text}" for name, text in NAMES.items()), ""]
     return "\n".join([*lines, "Try:", *(f"  {line}" for line in EXAMPLES), ""])
 
@@ -70,6 +70,11 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _dram_bytes(config: ChipConfig) -> int:
+    """What there is of it, or what the address bus reaches."""
+    return min(DRAM_BYTES, 1 << config.axi_address_width)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Opens the chip and reads lines until the end of input. Status 1, with one line, if the chip cannot be opened."""
     options = _arguments(arguments)
@@ -77,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = ChipConfig.named(options.config)
         if sys.stdin.isatty():
             print(f"building the simulator of {config.name} (only the first time takes long) ...", file=sys.stderr)
-        chip = VerilatedChip(config, dram_bytes=DRAM_BYTES, dram=DramModel(), trace=options.trace)
+        chip = VerilatedChip(config, dram_bytes=_dram_bytes(config), dram=DramModel(), trace=options.trace)
     except (ConfigError, ToolError) as error:
         print(f"repl: error: {error}", file=sys.stderr)
         return 1
