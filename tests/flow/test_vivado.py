@@ -126,7 +126,7 @@ def test_command_makes_the_project(made: Path, monkeypatch: pytest.MonkeyPatch, 
     out, err = capsys.readouterr()
     (result,) = json.loads(out)["results"]
     assert result["ok"] is True and result["bitstream"] is None and result["project"] == "build.tcl"
-    assert Path(result["folder"]) == made / "arty_a7_100" and "build.tcl" in err and "Vivado" in err
+    assert Path(result["folder"]) == made / "arty_a7_100" and "Vivado" in err
 
 
 def test_same_inputs_give_the_same_project(made: Path) -> None:
