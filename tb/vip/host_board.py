@@ -71,6 +71,9 @@ class HostEnd:
         """Starts clock, reset and the monitor."""
         self.dut.rx.value = 1
         await start(self.dut)
+        # Before the reset the line was anything, a start bit too.
+        await Timer(12 * self._bit_ns, "ns")
+        self.sink.clear()
         cocotb.start_soon(self._watch())
 
     async def _watch(self) -> None:
