@@ -1,5 +1,6 @@
 """From an oscillator to a running board top: what the tops of every family have in common."""
 
+from abc import abstractmethod
 from typing import Any
 
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal, Value
@@ -95,9 +96,9 @@ class FamilyTop(wiring.Component):
         self._board, self._inner = board, inner
         super().__init__({"oscillator": In(1), "rx": In(1), "tx": Out(1), "leds": Out(len(board.leds)), **self.EXTRA})
 
+    @abstractmethod
     def clock(self, m: Module, clock: Signal, locked: Signal) -> None:
         """Adds the PLL that makes `clock` and `locked` of `self.oscillator`."""
-        raise NotImplementedError
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
