@@ -9,6 +9,8 @@ from sim.golden.host_link import frame, pack_request
 
 #: Words in which every octet has to be escaped, and others, more often than chance has them.
 HARD_WORDS = (0x7E7D7E7D, 0x7D7E0000, 0xFFFFFFFF)
+#: Most words of a good request.
+MOST_WORDS = 9
 
 
 def random_request(rng: np.random.Generator, sequence: int, *, space_bytes: dict[int, int]) -> bytes:
@@ -20,7 +22,7 @@ def random_request(rng: np.random.Generator, sequence: int, *, space_bytes: dict
         The spaces to use, and how much of each.
     """
     write = bool(rng.random() < 0.5)
-    words = int(rng.choice([1, 1, 2, 3, 9]))
+    words = int(rng.choice([1, 1, 2, 3, MOST_WORDS]))
     space = int(rng.choice(list(space_bytes)))
     end = space_bytes[space]
     address = end - 4 if rng.random() < 0.1 else int(rng.integers(end // 4)) * 4

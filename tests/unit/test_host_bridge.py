@@ -9,6 +9,7 @@ from hw.host.bridge import Bridge
 from hw.host.protocol import LONGEST_BODY, MAX_WORDS, REPEATS, Space, Status
 from sim.golden import host_link
 from sim.golden.host_link import frame, pack_request, parse_response
+from tb.vip.host_traffic import random_octets
 
 from .host_bench import SIZE, SPACING, Core, Words, drained, receiver, run, send, statuses, ticks
 
@@ -37,57 +38,10 @@ def agree(octets, **options):
     return [parse_response(body) for body in found]
 
 
-def random_request(rng, sequence):
-    """Mostly good ones, of every kind; sometimes one that must be refused, or at the end of the space."""
-    write = bool(rng.random() < 0.5)
-    words = int(rng.choice([1, 1, 2, 3, 9]))
-    address = int(rng.integers(SIZE // 4)) * 4
-    if rng.random() < 0.1:
-        address = SIZE - 4
-    count = words
-    if rng.random() < 0.1:
-        address += int(rng.integers(1, 4))
-    if rng.random() < 0.1 and not write:
-        count = int(rng.choice([0, MAX_WORDS + 1, 255]))
-    # Flags and escapes in every field more often than chance has them.
-    data = [int(value) for value in rng.choice([0x7E7D7E7D, 0x7D7E0000, 0xFFFFFFFF, int(rng.integers(1 << 32))], size=words)]
-    restart = bool(rng.random() < 0.03)
-    return pack_request(
-        sequence=sequence, space=int(rng.integers(4)), address=address, write=write, fixed=bool(rng.random() < 0.3), restart=restart,
-        count=count, data=data if write else (),
-    )  # fmt: skip
-
-
-def random_octets(rng, frames):
-    """A host on a bad line: frames lost, doubled, cut, garbled, garbage between them."""
-    octets, sequence, sent = bytearray(), 0, []
-    for _ in range(frames):
-        body = random_request(rng, sequence)
-        if body[1] >> 7 & 1 or rng.random() < 0.93:
-            sequence = (sequence + 1) % 256
-        sent.append(frame(body))
-        fate = rng.random()
-        if fate < 0.7:
-            octets += sent[-1]
-        elif fate < 0.8:
-            octets += frame(body[:-1] if rng.random() < 0.5 else body + b"~")
-        elif fate < 0.9:
-            damaged = bytearray(sent[-1])
-            damaged[int(rng.integers(len(damaged)))] ^= 1 << int(rng.integers(8))
-            octets += damaged
-        else:
-            octets += sent[-1][: int(rng.integers(len(sent[-1])))]
-        if rng.random() < 0.2:
-            octets += sent[int(rng.integers(len(sent)))]
-        if rng.random() < 0.1:
-            octets += rng.bytes(int(rng.integers(1, 6)))
-    return bytes(octets) + b"~"
-
-
 @pytest.mark.parametrize(("seed", "slow"), [(1, False), (2, True)])
 def test_random_conversations(seed, slow):
     """Everything a bad line can do, with spaces of every speed: responses, accesses and their order are those of the model."""
-    responses = agree(random_octets(np.random.default_rng(seed), 20), seed=seed, slow=slow)
+    responses = agree(random_octets(np.random.default_rng(seed), 20, space_bytes=dict.fromkeys(Space, SIZE)), seed=seed, slow=slow)
     assert {Status.OK, Status.BAD_FRAME, Status.OUT_OF_ORDER} <= {response.status for response in responses}
 
 
