@@ -15,11 +15,12 @@ from .verilated.toolchain import build_root
 
 #: Script of Yosys that maps Verilog to each family's cells; where it does not say `{top}`, `-top NAME` is added.
 #: The DSPs are instances where `ChipConfig.multiplier` says so.
-#: ECP5 and Gowin hide the names of inner wires before technology mapping: Yosys 0.70 otherwise makes one name twice there, and stops.
+#: ECP5 and Gowin hide the names of inner wires before technology mapping: Yosys 0.70 otherwise makes one name twice there, and stops. Those of ECP5's
+#: flip-flops stay: place and route tells of its longest path by them.
 #: iCE40 goes without `-dsp`: Yosys 0.70 then packs one product register into two SB_MAC16 and leaves an operand of the array undriven, which
 #: `make sim LEVEL=gate` shows.
 FLOWS: dict[str, str] = {
-    "ecp5": "synth_ecp5 -top {top} -run begin:map_luts; rename -hide w:*; synth_ecp5 -run map_luts:",
+    "ecp5": "synth_ecp5 -top {top} -run begin:map_luts; rename -hide w:* t:TRELLIS_FF %co1:+[Q] %d; synth_ecp5 -run map_luts:",
     "ice40": "synth_ice40 -spram",
     "gowin": "synth_gowin -top {top} -run begin:map_luts; rename -hide w:*; synth_gowin -run map_luts:",
     "xcup": "synth_xilinx -family xcup -flatten -noiopad -noclkbuf",
