@@ -6,8 +6,10 @@ converted on its own, with the ports its signature declares; components whose te
 after the class (`Fp32Adder` -> `fp32_adder`; a second variant of the class is `fp32_adder_2`). Parents instantiate it.
 Components of one class with equal attributes and members are elaborated once.
 
+A component behind a `ResetInserter` is the module it would be without, with more on its reset port.
+
 A component stays inside its parent's module if it cannot be cut out: it has no signature members (a bare memory), it
-is transformed (`ResetInserter` and the like), it defines a clock domain, or signals outside its signature cross its boundary.
+is transformed otherwise (`EnableInserter` and the like), it defines a clock domain, or signals outside its signature cross its boundary.
 
 For the time of a conversion `Fragment.get` of `amaranth.hdl._ir`, which Amaranth does not promise to keep, is replaced: the
 version is pinned in `pyproject.toml`, and `tests/flow/test_verilog.py` fails first if a newer one differs.
@@ -19,11 +21,13 @@ import dataclasses
 import enum
 import os
 import re
+from functools import reduce
+from operator import or_
 from typing import Any
 from unittest import mock
 
 from amaranth.back import rtlil, verilog
-from amaranth.hdl import ClockSignal, Elaboratable, ResetSignal, Shape, Signal, Value
+from amaranth.hdl import ClockSignal, Elaboratable, ResetInserter, ResetSignal, Shape, Signal, Value
 from amaranth.hdl._ast import SignalDict, SignalSet
 from amaranth.hdl._ir import Design, Fragment, Instance, PortDirection
 from amaranth.lib import data, wiring
@@ -186,6 +190,9 @@ class _Emitter:
         """Stands in for `Fragment.get`: a component becomes an instance of its module."""
         if not isinstance(obj, wiring.Component):
             if type(obj).__name__ == "TransformedElaboratable":
+                instance = self._with_resets(obj, platform)
+                if instance is not None:
+                    return instance
                 # A transformer has to reach every statement below it.
                 with mock.patch.object(Fragment, "get", staticmethod(self._get)):
                     return self._get(obj, platform)
@@ -213,6 +220,21 @@ class _Emitter:
         connections = [("i", name, value) for name, value in module.clocks.items()]
         connections += [(kinds[direction], name, signal) for name, (signal, direction) in ports.items()]
         return Instance(module.name, *connections)
+
+    def _with_resets(self, obj: Any, platform: Any) -> Fragment | None:
+        """Instance of a component that has nothing around it but `ResetInserter`s: what they say joins its reset port. None if it has no module."""
+        component, transforms = obj._elaboratable_, obj._transforms_
+        if not isinstance(component, wiring.Component) or any(type(transform) is not ResetInserter for transform in transforms):
+            return None
+        fragment = self._replace(component, platform)
+        if not isinstance(fragment, Instance) or fragment.type not in self.texts.values():
+            return None
+        for name, (value, direction) in fragment.ports.items():
+            if isinstance(value, ResetSignal):
+                controls = [transform.controls[value.domain] for transform in transforms if value.domain in transform.controls]
+                fragment.ports[name] = (reduce(or_, controls, value), direction)
+        _mark_used(obj)
+        return fragment
 
     def _module(self, component: Any, fragment: Fragment, ports: Ports, owner: Any) -> _Module:
         text, clocks = self._convert(fragment, ports, owner=owner)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from amaranth.back import verilog as amaranth_verilog
-from amaranth.hdl import DomainRenamer, EnableInserter, Module, Signal, signed
+from amaranth.hdl import DomainRenamer, EnableInserter, Module, ResetInserter, Signal, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -151,6 +151,70 @@ def test_transformed_parts_keep_their_transformation():
     text = emit(Transformed(), name="transformed")
     body = text.split("module transformed__inner__pe_0_0__mac")[1].split("endmodule")[0]
     assert "enable" in body
+
+
+class Total(wiring.Component):
+    """Sum of the squares of `a`."""
+
+    def __init__(self) -> None:
+        super().__init__({"a": In(signed(8)), "o": Out(24)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.mac = mac = Mac()
+        m.d.comb += [mac.a.eq(self.a), mac.b.eq(self.a)]
+        m.d.sync += self.o.eq(self.o + mac.o)
+        return m
+
+
+class Restarted(wiring.Component):
+    """Equal parts: one is reset with the domain alone, one by `clear` too, one by both, one by `other` in a part that `clear` resets."""
+
+    def __init__(self, *, depth: int = 1) -> None:
+        self._depth = depth
+        self.outputs = ("plain", "cleared", "both", *(["nested"] if depth else []))
+        super().__init__({"clear": In(1), "other": In(1), "a": In(signed(8))} | {name: Out(24) for name in self.outputs})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.plain = plain = Total()
+        m.submodules.cleared = ResetInserter(self.clear)(cleared := Total())
+        m.submodules.both = ResetInserter(self.other)(ResetInserter(self.clear)(both := Total()))
+        for part, output in ((plain, self.plain), (cleared, self.cleared), (both, self.both)):
+            m.d.comb += [part.a.eq(self.a), output.eq(part.o)]
+        if self._depth:
+            m.submodules.nested = ResetInserter({"sync": self.clear})(nested := Restarted(depth=0))
+            m.d.comb += [nested.a.eq(self.a), nested.clear.eq(self.other), self.nested.eq(nested.cleared)]
+        return m
+
+
+def test_parts_with_resets_of_their_own_are_the_modules_they_are_without():
+    text = emit(Restarted(), name="restarted")
+    assert sorted(module_names(text)) == ["mac", "restarted", "restarted_2", "total"]
+    assert len(re.findall(r"^  total \S+ +\(", text, flags=re.M)) == 2 * 3
+
+
+def test_parts_with_resets_of_their_own_behave_like_the_output_of_amaranth(tmp_path):
+    sims = []
+    for folder, text in (("merged", emit(Restarted(), name="top")), ("flat", amaranth_verilog.convert(Restarted(), name="top"))):
+        path = tmp_path / folder / "top.v"
+        path.parent.mkdir()
+        path.write_text(text)
+        sims.append(PyVerilator.build(str(path), options=BuildOptions(public=True, optimise="-O0")))
+    rng = np.random.default_rng(5)
+    ways = set()
+    for cycle in range(300):
+        pins = {"a": int(rng.integers(1, 100)), "rst": int(cycle < 2 or cycle == 150)}
+        pins |= {name: int(rng.integers(6) == 0) for name in ("clear", "other")}
+        for sim in sims:
+            for name, value in pins.items():
+                sim.io[name] = value
+            sim.clock.tick()
+        seen = [[int(sim.io[name]) for name in Restarted().outputs] for sim in sims]
+        assert seen[0] == seen[1], f"cycle {cycle}"
+        ways.add(tuple(value == 0 for value in seen[0]))
+    # Each was seen to be reset, and not to be, when the others were not.
+    assert ways >= {(False, True, True, True), (False, False, True, True), (False, False, False, False), (True, True, True, True)}
 
 
 class Secretive(wiring.Component):
