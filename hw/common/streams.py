@@ -1,4 +1,4 @@
-"""Stream parts: a FIFO that runs at full rate at every depth, and a `connect` that checks payload shapes."""
+"""Stream parts: a FIFO that runs at full rate at every depth, a register stage, and a `connect` that checks payload shapes."""
 
 from typing import Any
 
@@ -83,6 +83,41 @@ def _next(pointer: Signal, depth: int) -> Value:
     if depth & (depth - 1):
         return Mux(pointer == depth - 1, 0, wrapped)
     return wrapped
+
+
+class Stage(wiring.Component):
+    """Register stage of a stream: everything it drives, `i.ready` too, is a flip-flop's output, so no path goes through it.
+
+    Holds up to two words. Latency: a word is at `o` in the cycle after its transfer at `i` if no other waits. Throughput: one transfer a
+    cycle. Reset empties it; words inside are lost.
+
+    Parameters
+    ----------
+    shape : shape-castable
+        Payload.
+
+    Members
+    -------
+    i, o : streams of `shape`
+    """
+
+    def __init__(self, *, shape: Any) -> None:
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        width = len(Value.cast(self.i.payload))
+        # `kept` is the word behind the one at `o`: taken while `o` was refused.
+        valid, full = Signal(), Signal()
+        word, kept = Signal(width, reset_less=True), Signal(width, reset_less=True)
+        m.d.comb += [self.i.ready.eq(~full), self.o.valid.eq(valid), Value.cast(self.o.payload).eq(word)]
+        with m.If(~valid | self.o.ready):
+            m.d.sync += [valid.eq(self.i.valid | full), full.eq(0), word.eq(Mux(full, kept, Value.cast(self.i.payload)))]
+        with m.Elif(self.i.valid):
+            m.d.sync += full.eq(1)
+        with m.If(~full):
+            m.d.sync += kept.eq(Value.cast(self.i.payload))
+        return m
 
 
 def connect_streams(m: Module, source: Any, sink: Any) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,8 +14,8 @@ class PatternWalker(wiring.Component):
 
     Latency: the first step is at `o` in the cycle after the pattern's transfer at `i`. Throughput: one step a cycle; the next pattern
     is taken in the cycle in which the last step leaves, so patterns follow each other without a bubble. No multiplier: each dimension
-    remembers the address at which its current pass began. Addresses wrap modulo their width; ranges are checked before. Reset
-    drops the pattern.
+    remembers the address at which its current pass began; one adder serves all. Addresses wrap modulo their width; ranges are
+    checked before. `o` comes from flip-flops, `last` one gate behind them. Reset drops the pattern.
 
     Parameters
     ----------
@@ -56,16 +56,19 @@ class PatternWalker(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        pattern = Signal.like(self.i.payload)
+        pattern = Signal.like(self.i.payload, reset_less=True)
         active, first = Signal(), Signal()
         size_width = self.i.payload.sizes[0].shape().width
-        # Steps left of the current pass of each dimension, this one not counted; `pattern` keeps the sizes less one.
-        counts = [Signal(size_width, name=f"count{dim}") for dim in range(DIMENSIONS)]
-        ends = Signal(DIMENSIONS)
-        m.d.comb += ends.eq(Cat(count == 0 for count in counts))
+        dims = range(DIMENSIONS)
+        # Number of the step after the current one, counted from 1, in the current pass of each dimension: compared with the size it tells whether
+        # that step is the pass's last, so `ends` is known from the beginning of a cycle, and so is `mover`, the dimension that moves next.
+        second = 2 % (1 << size_width)
+        following = [Signal(size_width, name=f"following{dim}", init=second) for dim in dims]
+        ends, next_ends, single = Signal(DIMENSIONS), Signal(DIMENSIONS), Signal(DIMENSIONS)
+        mover = Signal(range(DIMENSIONS))
         # carry[d]: dimensions below d all end with this step, so dimension d moves on.
-        carry = [ends[:dim].all() for dim in range(DIMENSIONS)]
-        last = ends.all()
+        carry = [ends[:dim].all() for dim in dims]
+        last, step, load = ends.all(), Signal(), Signal()
 
         m.d.comb += [
             self.o.valid.eq(active),
@@ -73,30 +76,39 @@ class PatternWalker(wiring.Component):
             self.o.payload.last.eq(last),
             self.o.payload.edge.eq(ends[0]),
             self.i.ready.eq(~active | (self.o.ready & last)),
+            step.eq(active & self.o.ready),
+            load.eq(self.i.valid & self.i.ready),
         ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += first.eq(0)
-            with m.If(last):
-                m.d.sync += active.eq(0)
-            for dim in range(DIMENSIONS):
-                with m.If(carry[dim]):
-                    m.d.sync += counts[dim].eq(Mux(ends[dim], pattern.sizes[dim], counts[dim] - 1))
+        for dim in dims:
+            m.d.comb += next_ends[dim].eq(Mux(~carry[dim], ends[dim], Mux(ends[dim], single[dim], following[dim] == pattern.sizes[dim])))
+            with m.If(load | (step & carry[dim])):
+                m.d.sync += following[dim].eq(Mux(load | ends[dim], second, following[dim] + 1))
+        with m.If(step):
+            m.d.sync += [first.eq(0), active.eq(~last)]
+        with m.If(load):
+            m.d.comb += next_ends.eq(Cat(size == 1 for size in self.i.payload.sizes))
+            m.d.sync += [pattern.eq(self.i.payload), active.eq(1), first.eq(1), single.eq(next_ends)]
+        with m.If(load | step):
+            m.d.sync += [ends.eq(next_ends), mover.eq(Mux(~next_ends[0], 0, Mux(~next_ends[1], 1, Mux(~next_ends[2], 2, 3))))]
         for name, (width, _) in self._addresses.items():
-            self._walk(m, name, width, pattern, ends, carry)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [pattern.eq(self.i.payload), active.eq(1), first.eq(1)]
-            for dim, count in enumerate(counts):
-                m.d.sync += [count.eq(self.i.payload.sizes[dim] - 1), pattern.sizes[dim].eq(self.i.payload.sizes[dim] - 1)]
+            self._walk(m, name, width, pattern, mover, load=load, step=step)
         return m
 
-    def _walk(self, m: Module, name: str, width: int, pattern: Any, ends: Signal, carry: list[Any]) -> None:
+    def _walk(self, m: Module, name: str, width: int, pattern: Any, mover: Signal, *, load: Signal, step: Signal) -> None:
         """One address: `starts[d]` is where the current pass of dimension d began; a step of dimension d moves it and all below."""
-        starts = [Signal(width, name=f"{name}_start{dim}") for dim in range(DIMENSIONS)]
-        m.d.comb += self.o.payload[name].eq(starts[0])
-        with m.If(self.o.valid & self.o.ready):
-            for dim in range(DIMENSIONS):
-                with m.If(carry[dim] & ~ends[dim]):
-                    moved = (starts[dim] + pattern[name].strides[dim])[:width]
-                    m.d.sync += [start.eq(moved) for start in starts[: dim + 1]]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [start.eq(self.i.payload[name].base) for start in starts]
+        starts = [Signal(width, name=f"{name}_start{dim}", reset_less=True) for dim in range(DIMENSIONS)]
+        moved, origin = Signal(width, name=f"{name}_moved"), Signal(width, name=f"{name}_origin")
+        m.d.comb += [
+            self.o.payload[name].eq(starts[0]),
+            moved.eq(_chosen(mover, starts) + _chosen(mover, pattern[name].strides)),
+            origin.eq(Mux(load, self.i.payload[name].base, moved)),
+        ]
+        for dim, start in enumerate(starts):
+            with m.If(load | (step & (mover >= dim))):
+                m.d.sync += start.eq(origin)
+
+
+def _chosen(index: Signal, values: Any) -> Value:
+    """`values[index]` of four, as a tree."""
+    result: Value = Mux(index[1], Mux(index[0], values[3], values[2]), Mux(index[0], values[1], values[0]))
+    return result

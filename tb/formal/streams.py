@@ -1,4 +1,4 @@
-"""`Fifo`: every word comes out once, unchanged and in order, whatever the depth; the stream rules hold at its output."""
+"""`Fifo` and `Stage`: every word comes out once, unchanged and in order, whatever the depth; the stream rules hold at the output."""
 
 from functools import partial
 from typing import Any
@@ -7,7 +7,7 @@ from amaranth.hdl import Assert, Cover, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.common.streams import Fifo, connect_streams
+from hw.common.streams import Fifo, Stage, connect_streams
 
 from .runner import Proof
 
@@ -61,26 +61,72 @@ class FifoSpec(wiring.Component):
                 Assert((dut.consume + ahead == cell) | (dut.consume + ahead == cell + depth)),
                 Assert(dut.peeked == word),
             ]
-        self._stream_rules(m, dut)
+        stream_rules(m, dut)
         m.d.comb += [Cover(watching & pop & (ahead == 0) & (word == 5)), Cover((model == depth) & watching & (ahead == depth - 1))]
         return m
 
-    @staticmethod
-    def _stream_rules(m: Module, dut: Any) -> None:
-        """Valid and payload hold until ready."""
-        refused, payload = Signal(), Signal(WIDTH)
-        m.d.sync += [refused.eq(dut.o.valid & ~dut.o.ready), payload.eq(dut.o.payload)]
-        with m.If(refused):
-            m.d.comb += Assert(dut.o.valid & (dut.o.payload == payload))
+
+class StageSpec(wiring.Component):
+    """Follows one word, any one, from its transfer at `i` to its transfer at `o`; `ahead` is one while another leaves before it.
+
+    The giver may break the stream rules: nothing is assumed of it.
+    """
+
+    def __init__(self) -> None:
+        shape = stream.Signature(WIDTH)
+        super().__init__({"i": In(shape), "o": Out(shape), "watch": In(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.dut = dut = Stage(shape=WIDTH)
+        connect_streams(m, wiring.flipped(self).i, dut.i)
+        connect_streams(m, dut.o, wiring.flipped(self).o)
+        push, pop = Signal(), Signal()
+        m.d.comb += [push.eq(dut.i.valid & dut.i.ready), pop.eq(dut.o.valid & dut.o.ready)]
+        inside, watching, ahead, word = Signal(2), Signal(), Signal(), Signal(WIDTH)
+        m.d.sync += inside.eq(inside + push - pop)
+        with m.If(watching & pop):
+            m.d.sync += [watching.eq(ahead), ahead.eq(0)]
+        with m.If(push & self.watch & ~watching):
+            m.d.sync += [watching.eq(1), word.eq(dut.i.payload), ahead.eq((inside - pop) == 1)]
+        m.d.comb += [
+            Assert(inside <= 2),
+            Assert(dut.i.ready == (inside != 2)),
+            Assert(dut.o.valid == (inside != 0)),
+            Assert(~watching | (inside > ahead)),
+            Assert(~watching | ahead | (dut.o.payload == word)),
+            Cover(watching & pop & ~ahead & (word == 5) & push),
+            Cover((inside == 2) & watching & ahead),
+        ]
+        stream_rules(m, dut)
+        return m
 
 
-PROOFS = tuple(
+def stream_rules(m: Module, dut: Any) -> None:
+    """Valid and payload hold until ready."""
+    refused, payload = Signal(), Signal(WIDTH)
+    m.d.sync += [refused.eq(dut.o.valid & ~dut.o.ready), payload.eq(dut.o.payload)]
+    with m.If(refused):
+        m.d.comb += Assert(dut.o.valid & (dut.o.payload == payload))
+
+
+PROOFS = (
     Proof(
-        name=f"streams.fifo{depth}",
-        doc=f"Fifo of depth {depth}: an arbitrary word leaves once, unchanged, in its turn; valid holds; level and flags are exact",
-        spec=partial(FifoSpec, depth=depth),
+        name="streams.stage",
+        doc="Stage: an arbitrary word leaves once, unchanged, in its turn; valid and payload hold; ready until two words are inside",
+        spec=StageSpec,
+        engine="abc pdr",
         depth=3,
-        cover_depth=2 * depth + 4,
-    )
-    for depth in (1, 2, 3, 4, 8)
+        cover_depth=8,
+    ),
+    *(
+        Proof(
+            name=f"streams.fifo{depth}",
+            doc=f"Fifo of depth {depth}: an arbitrary word leaves once, unchanged, in its turn; valid holds; level and flags are exact",
+            spec=partial(FifoSpec, depth=depth),
+            depth=3,
+            cover_depth=2 * depth + 4,
+        )
+        for depth in (1, 2, 3, 4, 8)
+    ),
 )

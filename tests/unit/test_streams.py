@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""`Fifo` under random back-pressure at every depth, and what `connect_streams` refuses."""
+"""`Fifo` under random back-pressure at every depth, `Stage` alike, and what `connect_streams` refuses."""
 
 from collections import deque
 
@@ -9,7 +9,7 @@ from amaranth.hdl import Module, ResetInserter, Signal, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.sim import Simulator
 
-from hw.common.streams import Fifo, connect_streams
+from hw.common.streams import Fifo, Stage, connect_streams
 
 
 def simulate(dut, testbench):
@@ -94,6 +94,63 @@ def test_reset_empties():
         ctx.set(dut.i.payload, 77)
         await ctx.tick()
         assert ctx.get(dut.o.payload) == 77
+
+    simulate(ResetInserter(reset)(dut), testbench)
+
+
+@pytest.mark.parametrize("pace", ["1010", "1", "0111", "1000"])
+def test_stage_order_and_flags(pace):
+    """Against a deque of two words; what it drives does not depend on what comes in the same cycle."""
+    seed = 71 + len(pace)
+    rng = np.random.default_rng(seed)
+    dut = Stage(shape=8)
+
+    async def testbench(ctx):
+        model: deque = deque()
+        words = 0
+        valid, word = False, 0
+        for cycle in range(300):
+            ready = pace[cycle % len(pace)] == "1"
+            for _ in range(2):
+                # Twice: with the inputs of the cycle before, then with those of this one.
+                assert ctx.get(dut.i.ready) == (len(model) < 2) and ctx.get(dut.o.valid) == bool(model), f"seed {seed}, cycle {cycle}"
+                assert not model or ctx.get(dut.o.payload) == model[0], f"seed {seed}, cycle {cycle}"
+                if not valid:
+                    valid, word = bool(rng.random() < (0.9 if cycle < 150 else 0.4)), int(rng.integers(256))
+                ctx.set(dut.i.valid, valid)
+                ctx.set(dut.i.payload, word)
+                ctx.set(dut.o.ready, ready)
+            accepted = bool(valid and len(model) < 2)
+            if model and ready:
+                model.popleft()
+            if accepted:
+                model.append(word)
+                valid = False
+                words += 1
+            await ctx.tick()
+        assert words >= 60
+
+    simulate(dut, testbench)
+
+
+def test_stage_latency_throughput_and_reset():
+    reset = Signal()
+    dut = Stage(shape=8)
+
+    async def testbench(ctx):
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.o.ready, 1)
+        for cycle in range(40):
+            assert ctx.get(dut.i.ready) == 1 and ctx.get(dut.o.valid) == (cycle > 0), "a word a cycle, each a cycle later"
+            assert cycle == 0 or ctx.get(dut.o.payload) == cycle - 1
+            ctx.set(dut.i.payload, cycle)
+            await ctx.tick()
+        ctx.set(dut.o.ready, 0)
+        await ctx.tick()
+        assert ctx.get(dut.i.ready) == 0
+        ctx.set(reset, 1)
+        await ctx.tick()
+        assert ctx.get(dut.i.ready) == 1 and ctx.get(dut.o.valid) == 0
 
     simulate(ResetInserter(reset)(dut), testbench)
 
