@@ -15,7 +15,7 @@ class Accumulator(wiring.Component):
 
     Integers wrap modulo 2**32; floats are `fp32_add(memory, data)`. Latency: `accumulator_stages` cycles, the same for overwriting and
     accumulating, for integers and floats. Throughput: one word a cycle, no stall. An integer adder of one stage has its register behind it;
-    of two or more, also one in front, which takes the bank multiplexer of PSUM out of the adder's path. Nothing needs a reset: what
+    of two or more, also one in front, which takes the memory of PSUM out of the adder's path. Nothing needs a reset: what
     the registers hold at power-up leaves within `accumulator_stages` cycles.
 
     Parameters
@@ -50,11 +50,11 @@ class Accumulator(wiring.Component):
         stages = config.accumulator_stages
         if config.has_int:
             # The mask keeps an old word, undefined at power-up, out of an overwrite. No carry leaves bit 31: sums wrap.
-            old, new = self.memory & self.accumulate.replicate(32), self.data
+            old, new, accumulate = self.memory, self.data, self.accumulate
             between = max(stages - 2, 0)
             if stages > 1:
-                old, new = _delay(m, old, 1, "old"), _delay(m, new, 1, "new")
-            word = _delay(m, (old + new)[:32], between, "sum")
+                old, new, accumulate = _delay(m, old, 1, "old"), _delay(m, new, 1, "new"), _delay(m, accumulate, 1, "accumulate")
+            word = _delay(m, ((old & accumulate.replicate(32)) + new)[:32], between, "sum")
         else:
             word = _delay(m, self.data, stages - 1, "new")
         if config.has_float:

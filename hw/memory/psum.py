@@ -2,13 +2,17 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In
 
 from ..common.config import ChipConfig
 from .accumulator import Accumulator
 from .ports import PsumRead, PsumWrite, psum_row_layout
+
+#: Rows up to which all banks lie in one memory, which is there twice: block RAM is that deep however few rows a bank has, so the second copy costs
+#: less than the multiplexers between memories of one bank each.
+SHARED_ROWS = 512
 
 
 def psum_write_latency(config: ChipConfig) -> int:
@@ -26,6 +30,9 @@ class PsumBanks(wiring.Component):
 
     Read: `read_latency` cycles from acceptance to the response (the memory, then a register behind the bank multiplexer), one a cycle. A
     request is refused only in a cycle in which a row is accumulated into the same bank, because both need its one read port.
+
+    All of this is the same whether the banks are memories of their own or, up to `SHARED_ROWS` rows in all, lie in one memory for the adders and
+    one of equal contents for `read`. `read.request.ready` comes three gates behind `write` and the request; `response` from flip-flops.
 
     Memories are undefined at power-up; overwriting never lets old contents through. Reset forgets every write and read on its way.
 
@@ -64,51 +71,63 @@ class PsumBanks(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         read, write = self.read, self.write
-        ports = self._banks(m)
         adding, reading = Signal(), Signal()
         m.d.comb += [
             adding.eq(write.valid & write.accumulate),
             read.request.ready.eq(~(adding & (write.bank == read.request.payload.bank))),
             reading.eq(read.request.valid & read.request.ready),
         ]
-        # Both users of a bank's read port see its output in the next cycle.
-        add_bank, read_bank = Signal.like(write.bank), Signal.like(read.request.payload.bank)
-        m.d.sync += [add_bank.eq(write.bank), read_bank.eq(read.request.payload.bank)]
+        # Both users of a memory's read port see its output in the next cycle.
         old_row, read_row = Signal(psum_row_layout(self._config)), Signal(psum_row_layout(self._config))
-        with m.Switch(add_bank):
-            for bank, (port, _) in enumerate(ports):
-                with m.Case(bank):
-                    m.d.comb += old_row.eq(port.data)
-        with m.Switch(read_bank):
-            for bank, (port, _) in enumerate(ports):
-                with m.Case(bank):
-                    m.d.comb += read_row.eq(port.data)
-        for bank, (port, _) in enumerate(ports):
+        valid, target, sums = self._accumulate(m, old_row)
+        store = self._share if self._config.psum_banks * self._config.psum_rows <= SHARED_ROWS else self._separate
+        store(m, adding, reading, (old_row, read_row), (valid, target, sums))
+        answering = Signal()
+        m.d.sync += [answering.eq(reading), read.response.valid.eq(answering), read.response.data.eq(read_row)]
+        return m
+
+    def _share(self, m: Module, adding: Signal, reading: Signal, outputs: tuple[Any, Any], stored: tuple[Value, Any, Value]) -> None:
+        """Two memories of all banks, written alike: `bank0` is read by the adders, `bank_copy` by the reader."""
+        config, (valid, target, sums) = self._config, stored
+        users = (("bank0", adding, self.write), ("bank_copy", reading, self.read.request.payload))
+        for (name, used, place), output in zip(users, outputs, strict=True):
+            storage = memory.Memory(shape=32 * config.cols, depth=config.psum_banks * config.psum_rows, init=[])
+            m.submodules[name] = storage
+            port, write = storage.read_port(), storage.write_port()
+            m.d.comb += [
+                port.en.eq(used),
+                port.addr.eq(Cat(place.row, place.bank)),
+                Value.cast(output).eq(port.data),
+                write.en.eq(valid),
+                write.addr.eq(Cat(target.row, target.bank)),
+                write.data.eq(sums),
+            ]
+
+    def _separate(self, m: Module, adding: Signal, reading: Signal, outputs: tuple[Any, Any], stored: tuple[Value, Any, Value]) -> None:
+        """A memory a bank, whose read port the adders and the reader share."""
+        config, write, (valid, target, sums) = self._config, self.write, stored
+        asked = self.read.request.payload
+        add_bank, read_bank = Signal.like(write.bank), Signal.like(asked.bank)
+        m.d.sync += [add_bank.eq(write.bank), read_bank.eq(asked.bank)]
+        for bank in range(config.psum_banks):
+            m.submodules[f"bank{bank}"] = storage = memory.Memory(shape=32 * config.cols, depth=config.psum_rows, init=[])
+            port, write_port = storage.read_port(), storage.write_port()
             add_here, read_here = Signal(name=f"add_here{bank}"), Signal(name=f"read_here{bank}")
             m.d.comb += [
                 add_here.eq(adding & (write.bank == bank)),
-                read_here.eq(reading & (read.request.payload.bank == bank)),
+                read_here.eq(reading & (asked.bank == bank)),
                 port.en.eq(add_here | read_here),
-                port.addr.eq(read.request.payload.row),
+                port.addr.eq(Mux(add_here, write.row, asked.row)),
+                write_port.en.eq(valid & (target.bank == bank)),
+                write_port.addr.eq(target.row),
+                write_port.data.eq(sums),
             ]
-            with m.If(add_here):
-                m.d.comb += port.addr.eq(write.row)
-        answering = Signal()
-        m.d.sync += [answering.eq(reading), read.response.valid.eq(answering), read.response.data.eq(read_row)]
-        self._accumulate(m, old_row, [port for _, port in ports])
-        return m
+            for chosen, output in zip((add_bank, read_bank), outputs, strict=True):
+                with m.If(chosen == bank):
+                    m.d.comb += Value.cast(output).eq(port.data)
 
-    def _banks(self, m: Module) -> list[tuple[memory.ReadPort, memory.WritePort]]:
-        config = self._config
-        ports = []
-        for bank in range(config.psum_banks):
-            storage = memory.Memory(shape=32 * config.cols, depth=config.psum_rows, init=[])
-            m.submodules[f"bank{bank}"] = storage
-            ports.append((storage.read_port(), storage.write_port()))
-        return ports
-
-    def _accumulate(self, m: Module, old_row: Any, ports: list[memory.WritePort]) -> None:
-        """The adders, fed one cycle after the write pulse, and beside them the way of the row's address to the write ports."""
+    def _accumulate(self, m: Module, old_row: Any) -> tuple[Value, Any, Value]:
+        """The adders, fed one cycle after the write pulse, and beside them the way of the row's address: what to write, where, and whether."""
         config, write = self._config, self.write
         new_row = Signal(psum_row_layout(config), reset_less=True)
         accumulate, is_float = Signal(reset_less=True), Signal(reset_less=True)
@@ -130,5 +149,4 @@ class PsumBanks(wiring.Component):
             later, moved = Signal(name=f"valid{stage}"), Signal(place, name=f"target{stage}", reset_less=True)
             m.d.sync += [later.eq(valid), moved.eq(target)]
             valid, target = later, moved
-        for bank, port in enumerate(ports):
-            m.d.comb += [port.en.eq(valid & (target.bank == bank)), port.addr.eq(target.row), port.data.eq(Value.cast(sums))]
+        return valid, target, Value.cast(sums)

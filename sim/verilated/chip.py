@@ -374,10 +374,18 @@ class VerilatedChip:
 
     @property
     def psum_banks(self) -> list[np.ndarray]:
-        """The live banks of PSUM, each uint32 [rows, cols]."""
+        """The banks of PSUM, each uint32 [rows, cols]; to be looked at (`write_psum` changes them)."""
         memories = self._banks("psum", r"psum\.bank_?(\d+)|datapath\.psum\.memory()")
         arrays = [item.array().view(np.uint32).reshape(-1, self.config.psum_rows, self.config.cols) for item in memories]
         return [bank for array in arrays for bank in array]
+
+    def write_psum(self, values: np.ndarray) -> None:
+        """Overwrites all of PSUM, uint32 [banks, rows, cols], in every memory that holds it."""
+        for number, bank in enumerate(self.psum_banks):
+            bank[:] = values[number]
+        for (scope, name), variable in self._variables.items():
+            if (*scope[-1:], name) == ("psum", "bank_copy"):
+                variable.array().view(np.uint32).reshape(values.shape)[:] = values
 
     @property
     def sbuf(self) -> np.ndarray:

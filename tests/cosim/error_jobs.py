@@ -76,8 +76,7 @@ def fill(golden: Any, rtl: Any, seed: int) -> None:
     rtl.write_memory(0, golden.read_memory(0, DRAM_BYTES))
     for number, bank in enumerate(rtl.sbuf_banks):
         bank[:] = golden.sbuf.reshape(len(rtl.sbuf_banks), *bank.shape)[number]
-    for number, bank in enumerate(rtl.psum_banks):
-        bank[:] = golden.psum[number]
+    rtl.write_psum(golden.psum)
 
 
 def assert_same_memories(golden: Any, rtl: Any, label: str) -> None:

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """PSUM: every write and read of a random program against a model that knows each cycle."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,12 @@ from amaranth.lib.data import Const
 from amaranth.sim import Simulator
 
 from hw.common.config import ChipConfig
+from hw.memory import psum
 from hw.memory.accumulator import Accumulator
 from hw.memory.ports import psum_row_layout
 from hw.memory.psum import PsumBanks, psum_write_latency
 from sim.golden.psum import PsumModel
+from sim.verilog import emit
 
 INT = ChipConfig(rows=4, cols=4, output_lanes=1, psum_banks=2, psum_rows=8)
 CONFIGS = {
@@ -24,6 +27,19 @@ CONFIGS = {
     "mixed3": replace(INT, cols=2, dtypes=("bf16", "int8"), adder_stages=2, accumulator_stages=3),
     "float2": replace(INT, cols=1, dtypes=("bf16",), adder_stages=2, accumulator_stages=2),
 }
+#: As many rows as these have share a memory, unless told otherwise.
+APART = {"int2 apart": replace(INT, accumulator_stages=2, psum_banks=4), "mixed2 apart": CONFIGS["mixed2"]}
+CONFIGS |= APART
+
+
+@pytest.fixture(autouse=True)
+def memories(request, monkeypatch):
+    """Gives the banks of configurations of `APART` a memory each."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    if parameters.get("name") in APART:
+        monkeypatch.setattr(psum, "SHARED_ROWS", 0)
+
+
 SPECIALS = np.array(
     [0, 0x80000000, 0x7FC00000, 0x7F800000, 0xFF800000, 1, 0x807FFFFF, 0x7F7FFFFF, 0x3F800000, 0xBF800000, 0xFFFFFFFF], np.uint32
 )
@@ -192,3 +208,9 @@ def test_reset_drops_what_is_on_its_way():
 def test_rejects_what_is_no_config(component):
     with pytest.raises(TypeError, match="config must be a ChipConfig, not 'base'"):
         component(config="base")
+
+
+@pytest.mark.parametrize(("name", "memories_of"), [("int2", ["bank0", "bank_copy"]), ("int2 apart", ["bank0", "bank1", "bank2", "bank3"])])
+def test_few_rows_share_a_memory(name, memories_of):
+    verilog = emit(PsumBanks(config=CONFIGS[name]), name="psum")
+    assert sorted(re.findall(r"reg \[\d+:0\] (\w+) \[", verilog)) == memories_of
