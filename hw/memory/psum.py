@@ -25,8 +25,9 @@ class PsumBanks(wiring.Component):
 
     Write: a pulse in cycle t is in the memory at the end of cycle t + `write_latency`, so a read accepted or an accumulation arriving in
     cycle t + `write_latency` + 1 or later sees it, and one in an earlier cycle gets the row as it was: no forwarding, the tensor
-    engine holds back a row that would accumulate too early. Overwriting takes the same path and time. Throughput: a write every
-    cycle for ever.
+    engine holds back a row that would accumulate too early. A read in cycle t + `write_latency` itself, of the same row, gets the row as it was in
+    simulation and something undefined in block RAM: the tensor engine holds back rows for so long, and an Evict waits for the done of what it reads.
+    Overwriting takes the same path and time. Throughput: a write every cycle for ever.
 
     Read: `read_latency` cycles from acceptance to the response (the memory, then a register behind the bank multiplexer), one a cycle. A
     request is refused only in a cycle in which a row is accumulated into the same bank, because both need its one read port.
@@ -86,13 +87,16 @@ class PsumBanks(wiring.Component):
         m.d.sync += [answering.eq(reading), read.response.valid.eq(answering), read.response.data.eq(read_row)]
         return m
 
+    def _memory(self, depth: int) -> memory.Memory:
+        """Yosys builds the answer to a read of the very row that is written out of registers and multiplexers unless nobody needs it."""
+        return memory.Memory(shape=32 * self._config.cols, depth=depth, init=[], attrs={"no_rw_check": "1"})
+
     def _share(self, m: Module, adding: Signal, reading: Signal, outputs: tuple[Any, Any], stored: tuple[Value, Any, Value]) -> None:
         """Two memories of all banks, written alike: `bank0` is read by the adders, `bank_copy` by the reader."""
         config, (valid, target, sums) = self._config, stored
         users = (("bank0", adding, self.write), ("bank_copy", reading, self.read.request.payload))
         for (name, used, place), output in zip(users, outputs, strict=True):
-            storage = memory.Memory(shape=32 * config.cols, depth=config.psum_banks * config.psum_rows, init=[])
-            m.submodules[name] = storage
+            m.submodules[name] = storage = self._memory(config.psum_banks * config.psum_rows)
             port, write = storage.read_port(), storage.write_port()
             m.d.comb += [
                 port.en.eq(used),
@@ -110,7 +114,7 @@ class PsumBanks(wiring.Component):
         add_bank, read_bank = Signal.like(write.bank), Signal.like(asked.bank)
         m.d.sync += [add_bank.eq(write.bank), read_bank.eq(asked.bank)]
         for bank in range(config.psum_banks):
-            m.submodules[f"bank{bank}"] = storage = memory.Memory(shape=32 * config.cols, depth=config.psum_rows, init=[])
+            m.submodules[f"bank{bank}"] = storage = self._memory(config.psum_rows)
             port, write_port = storage.read_port(), storage.write_port()
             add_here, read_here = Signal(name=f"add_here{bank}"), Signal(name=f"read_here{bank}")
             m.d.comb += [
