@@ -14,8 +14,8 @@ from .requantise import MULTIPLIER_BITS, SHIFT_BITS, Requantise
 
 
 def add_stages(config: ChipConfig) -> int:
-    """Cycles of the bias adder: those of the PSUM adder where floats are built, else 1."""
-    return config.accumulator_stages if config.has_float else 1
+    """Cycles of the bias adder: those of the PSUM adder where floats are built, else 2. An integer adder has registers on both sides."""
+    return config.accumulator_stages if config.has_float else 2
 
 
 def convert_stages(config: ChipConfig) -> int:
@@ -69,19 +69,24 @@ class Lane(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self._config
-        plain: Value = self.i
+        plain: Value = _delay(m, "element", self.i, 1)
         if config.has_int:
-            plain = (self.i + Mux(self.i_add, self.i_bias, 0))[:32]
-        plain = _delay(m, "plain", plain, add_stages(config))
+            # In front of the adder, so that choosing the bias of the column takes no time from it.
+            bias = Signal(32, reset_less=True)
+            m.d.sync += bias.eq(Mux(self.i_add, self.i_bias, 0))
+            plain = (plain + bias)[:32]
+        plain = _delay(m, "plain", plain, add_stages(config) - 1)
         total = plain
         if config.has_float:
             m.submodules.adder = adder = Fp32Adder(stages=add_stages(config))
             total = Signal(32)
             m.d.comb += [adder.a.eq(self.i), adder.b.eq(self.i_bias), total.eq(Mux(self.i_use_float, adder.o, plain))]
-        # A NaN of either sign passes ReLU, but only if it is one: as int32 the same bits are a number below zero.
-        is_nan = self.i_is_float & total[23:31].all() & total[:23].any()
+        cleared = self.i_relu & total[31]
+        if config.has_float:
+            # A NaN of either sign passes ReLU, but only if it is one: as int32 the same bits are a number below zero.
+            cleared &= ~(self.i_is_float & total[23:31].all() & total[:23].any())
         rectified = Signal(32, reset_less=True)
-        m.d.sync += rectified.eq(Mux(self.i_relu & total[31] & ~is_nan, 0, total))
+        m.d.sync += rectified.eq(Mux(cleared, 0, total))
 
         kept: Value = rectified
         if config.has_float:

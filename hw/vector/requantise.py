@@ -10,6 +10,8 @@ from amaranth.lib.wiring import In, Out
 MULTIPLIER_BITS, SHIFT_BITS, SHIFT_MAX = 16, 6, 47
 #: A product: 32 bits signed times 16 unsigned.
 PRODUCT_BITS = 48
+#: What a shift by 0..7 needs: guard bit, eight bits of result, and those that come down.
+WINDOW = 1 + 8 + 7
 
 
 class Requantise(wiring.Component):
@@ -45,34 +47,41 @@ class Requantise(wiring.Component):
         m = Module()
         product, shift = self._multiply(m)
 
-        # One bit below the binary point: `shifted` is the guard bit, then the floor. Bits shifted out further are `sticky`. The shift is made in two
-        # steps: by multiples of eight, then by the rest.
-        wide = Cat(C(0, 1), product).as_signed()
-        coarse, fine, some = Signal(signed(PRODUCT_BITS + 1), reset_less=True), Signal(3, reset_less=True), Signal(reset_less=True)
-        m.d.sync += [
-            coarse.eq(wide >> (shift & 0x38)),
-            fine.eq(shift),
-            some.eq(Cat(wide[8 * step : 8 * step + 8].any() & (shift[3:] > step) for step in range(SHIFT_MAX // 8 + 1)).any()),
+        # One bit below the binary point: bit 0 of what the shift leaves is the guard bit, the floor is above it. The shift is made in two steps: by
+        # multiples of eight, of which only the window that the rest can reach is kept, then by the rest.
+        wide = Cat(C(0, 1), product, product[-1].replicate(WINDOW))
+        steps = range(SHIFT_MAX // 8 + 1)
+        window, fine = Signal(WINDOW, reset_less=True), Signal(3, reset_less=True)
+        # `sign`; `beyond`: a bit above the window differs from it; `some`: a bit below the window is set.
+        sign, beyond, some = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        differs = Cat(bit ^ product[-1] for bit in wide[: PRODUCT_BITS + 1])
+        above = [
+            differs[8 * step + WINDOW : 8 * step + WINDOW + 8].any() & (shift[3:] <= step)
+            for step in steps
+            if 8 * step + WINDOW <= PRODUCT_BITS
         ]
-        shifted = Signal(signed(PRODUCT_BITS + 1))
-        lost = Signal()
-        m.d.comb += [
-            shifted.eq(coarse >> fine),
-            lost.eq(some | Cat(coarse[bit] & (fine > bit) for bit in range(7)).any()),
-        ]
-        # The floor is cut to nine bits first, so that the rounding adder is short; -256 and 255 saturate whatever is added.
-        floor, up = Signal(signed(9), reset_less=True), Signal(reset_less=True)
-        upper = shifted[9:]
-        fits = (upper == 0) | upper.all()
+        below = [wide[8 * step : 8 * step + 8].any() & (shift[3:] > step) for step in steps[:-1]]
+        with m.Switch(shift[3:]):
+            for step in steps:
+                with m.Case(step):
+                    m.d.sync += window.eq(wide[8 * step :])
+            with m.Default():
+                m.d.sync += window.eq(wide[8 * steps[-1] :])
+        m.d.sync += [fine.eq(shift), sign.eq(product[-1]), beyond.eq(Cat(above).any()), some.eq(Cat(below).any())]
+
+        floor, guard, lost = Signal(8, reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        negative, overflow = Signal(reset_less=True), Signal(reset_less=True)
         m.d.sync += [
-            floor.eq(Mux(fits, shifted[1:10], Mux(shifted[-1], C(0x100, 9), C(0x0FF, 9))).as_signed()),
-            up.eq(shifted[0] & (shifted[1] | lost)),
+            Cat(guard, floor).eq(window >> fine),
+            lost.eq(some | Cat(window[bit] & (fine > bit) for bit in range(7)).any()),
+            negative.eq(sign),
+            overflow.eq(beyond | Cat((window[8 + bit] ^ sign) & (fine <= bit) for bit in range(WINDOW - 8)).any()),
         ]
 
-        rounded = Signal(signed(10))
-        m.d.comb += rounded.eq(floor + up)
-        result = Signal(signed(8), reset_less=True)
-        m.d.sync += result.eq(Mux(rounded > 127, 127, Mux(rounded < -128, -128, rounded)))
+        # What does not fit saturates whatever is added, and 127 is not added to.
+        result, largest = Signal(signed(8), reset_less=True), floor == 127
+        up = guard & (floor[0] | lost) & ~largest
+        m.d.sync += result.eq(Mux(overflow, Mux(negative, -128, 127), (floor + up)[:8].as_signed()))
         m.d.comb += self.o.eq(result)
         return m
 
