@@ -11,8 +11,8 @@ from .common.dtypes import DTYPES
 from .common.isa import ENGINES, INSTRUCTIONS, instructions_of
 from .common.registers import MAGIC, SPACE_BYTES, engine_register
 from .common.streams import connect_streams
-from .control.axil import AxiLite, axil_signature
-from .control.counters import COUNTED, Counters
+from .control.axil import AxiLite, axil_signature, share_bus
+from .control.counters import COUNTER_REGISTERS, Counters
 from .control.csr import RegisterFile
 from .control.decode import snake
 from .control.job import JobControl
@@ -80,7 +80,7 @@ class Chip(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.axil = axil = AxiLite()
-        m.submodules.registers = registers = RegisterFile()
+        m.submodules.registers = registers = RegisterFile(elsewhere=COUNTER_REGISTERS)
         m.submodules.job = job = JobControl()
         m.submodules.counters = counters = Counters(config=config)
         m.submodules.semaphores = semaphores = Semaphores(config=config)
@@ -102,7 +102,7 @@ class Chip(wiring.Component):
             pin, inner = getattr(self, f"s_axil_{name}"), getattr(axil.axil, name)
             m.d.comb += inner.eq(pin) if member.flow is Out else pin.eq(inner)
         connect_axi_pins(m, self, pins, config)
-        connect(m, axil.bus, registers.bus)
+        share_bus(m, axil.bus, registers.bus, counters.bus)
         connect(m, tensor.sbuf_stationary, sbuf.stationary)
         connect(m, tensor.sbuf_moving, sbuf.moving)
         connect(m, output.sbuf, sbuf.output)
@@ -213,16 +213,8 @@ class Chip(wiring.Component):
             self.irq.eq((registers.r_irq_status & registers.r_irq_enable).any()),
             registers.r_error_engine[0:4].eq(job.o_first_engine),
             registers.r_error_engine[31].eq(job.o_first_valid),
-            registers.r_cycles.eq(counters.cycles),
             registers.r_tensor_span.eq(counters.tensor_span),
-            registers.r_tensor_rows.eq(counters.tensor_rows),
-            Cat(registers.r_tensor_macs_lo, registers.r_tensor_macs_hi).eq(counters.tensor_macs),
-            registers.r_sbuf_conflicts.eq(counters.sbuf_conflicts),
         ]
-        for engine in ENGINES:
-            for counter in COUNTED:
-                register = getattr(registers, f"r_{engine_register(engine, counter).lower()}")
-                m.d.comb += register.eq(getattr(counters, f"engine_{engine}_{counter.lower()}"))
 
     def _dispatched(self, sequencers: dict[str, Any], name: str) -> Any:
         commands = getattr(sequencers[INSTRUCTIONS[name].engine], f"o_{snake(name)}")

@@ -40,6 +40,7 @@ class Copier(wiring.Component):
         }
         responses = Signal(2)
         bus = axil.bus
+        m.d.comb += bus.answered.eq(bus.read | bus.write)
         with m.Switch(bus.address):
             for address, register in fields.items():
                 with m.Case(address):

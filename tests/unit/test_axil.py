@@ -3,27 +3,54 @@
 import random
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
 
 from hw.common.registers import REGISTERS, Access
-from hw.control.axil import AxiLite, axil_signature
+from hw.control.axil import AxiLite, RegisterBus, axil_signature, share_bus
 from hw.control.csr import RegisterFile
+
+#: A register that `Late` answers, the cycles it takes, and what it says.
+ELSEWHERE, LATE, SAID = "CYCLES", 9, 0x12345678
+
+
+class Late(wiring.Component):
+    """Answers reads of one register after a while."""
+
+    def __init__(self):
+        super().__init__({"bus": In(RegisterBus())})
+
+    def elaborate(self, platform):
+        m = Module()
+        wait = Signal(range(LATE + 1))
+        with m.If(self.bus.read & (self.bus.address == REGISTERS[ELSEWHERE].address)):
+            m.d.sync += wait.eq(LATE)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        with m.If(wait == 1):
+            m.d.comb += [self.bus.answered.eq(1), self.bus.read_data.eq(SAID)]
+        return m
 
 
 class Top(wiring.Component):
-    def __init__(self):
+    """All registers in a file, or one of them elsewhere."""
+
+    def __init__(self, *, elsewhere=()):
         super().__init__({"axil": In(axil_signature(12))})
-        self.registers = RegisterFile()
+        self.registers = RegisterFile(elsewhere=elsewhere)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.axil = axil = AxiLite()
         m.submodules.registers = self.registers
+        m.submodules.late = late = Late()
         wiring.connect(m, wiring.flipped(self.axil), axil.axil)
-        wiring.connect(m, axil.bus, self.registers.bus)
+        if hasattr(self.registers, f"r_{ELSEWHERE.lower()}"):
+            wiring.connect(m, axil.bus, self.registers.bus)
+        else:
+            share_bus(m, axil.bus, self.registers.bus, late.bus)
         return m
 
 
@@ -67,8 +94,8 @@ async def read(ctx, dut, rng, address):
     return value
 
 
-def simulate(testbench):
-    dut = Top()
+def simulate(testbench, *, elsewhere=()):
+    dut = Top(elsewhere=elsewhere)
     sim = Simulator(dut)
     sim.add_clock(1e-6)
 
@@ -179,3 +206,70 @@ def test_responses_hold_until_ready():
             assert valid and value == REGISTERS["WATCHDOG"].reset
 
     simulate(testbench)
+
+
+def test_latency_of_accesses_and_who_goes_first():
+    """From the cycle in which all of an access has been taken to its response: 5 cycles, of the one that waits 9."""
+
+    async def testbench(ctx, dut):
+        axil = dut.axil
+
+        async def respond(kinds):
+            """Offers accesses in one cycle; the cycles after which they are answered."""
+            for name in ("aw", "w") * ("b" in kinds) + ("ar",) * ("r" in kinds):
+                ctx.set(getattr(axil, f"{name}valid"), 1)
+                assert ctx.get(getattr(axil, f"{name}ready"))
+            ctx.set(axil.bready, 1)
+            ctx.set(axil.rready, 1)
+            seen = {}
+            for cycle in range(1, 16):
+                await ctx.tick()
+                for name in ("aw", "w", "ar"):
+                    ctx.set(getattr(axil, f"{name}valid"), 0)
+                seen |= {kind: cycle for kind in kinds if ctx.get(getattr(axil, f"{kind}valid"))}
+            return seen
+
+        for _ in range(3):
+            assert await respond("b") == {"b": 5}
+            assert await respond("r") == {"r": 5}
+            assert await respond("br") == {"b": 5, "r": 9}
+
+    simulate(testbench)
+
+
+def test_a_write_has_taken_effect_when_it_is_answered():
+    async def testbench(ctx, dut):
+        axil = dut.axil
+        for value in (0x5A5A5A5A, 0xFFFFFFFF, 0):
+            for name, held in (("awaddr", REGISTERS["WATCHDOG"].address), ("wdata", value), ("wstrb", 15), ("awvalid", 1), ("wvalid", 1)):
+                ctx.set(getattr(axil, name), held)
+            await ctx.tick()
+            ctx.set(axil.awvalid, 0)
+            ctx.set(axil.wvalid, 0)
+            await ctx.tick().until(axil.bvalid)
+            assert ctx.get(dut.registers.r_watchdog) == value
+            ctx.set(axil.bready, 1)
+            await ctx.tick()
+            ctx.set(axil.bready, 0)
+
+    simulate(testbench)
+
+
+def test_registers_elsewhere_are_answered_elsewhere():
+    rng = random.Random(2)
+
+    async def testbench(ctx, dut):
+        await write(ctx, dut, rng, REGISTERS["WATCHDOG"].address, 77)
+        for _ in range(3):
+            assert await read(ctx, dut, rng, REGISTERS[ELSEWHERE].address) == SAID
+            assert await read(ctx, dut, rng, REGISTERS["WATCHDOG"].address) == 77
+            # Writes to it are answered in the file and change nothing.
+            await write(ctx, dut, rng, REGISTERS[ELSEWHERE].address, 5)
+
+    simulate(testbench, elsewhere=(ELSEWHERE,))
+
+
+@pytest.mark.parametrize("name", ["WATCHDOG", "CONTROL", "IRQ_STATUS", "NOTHING"])
+def test_only_read_only_registers_can_be_elsewhere(name):
+    with pytest.raises(ValueError, match=f"must be read-only ones of the table, not '{name}'"):
+        RegisterFile(elsewhere=(name,))

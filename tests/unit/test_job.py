@@ -1,13 +1,10 @@
-"""Job control: start, end, deadlock, watchdog, first error; and the performance counters."""
+"""Job control: start, end, deadlock, watchdog, first error."""
 
 import pytest
 from amaranth.sim import Simulator
 
-from hw.common.config import ChipConfig
 from hw.common.isa import ENGINES, Cause
-from hw.control.counters import COUNTED, Counters
 from hw.control.job import SETTLE_CYCLES, JobControl
-from hw.control.sequencer import TraceState
 
 ALL = (1 << len(ENGINES)) - 1
 
@@ -155,40 +152,5 @@ def test_watchdog_zero_is_off():
         for _ in range(200):
             await ctx.tick()
             assert not ctx.get(dut.o_halt) and ctx.get(dut.o_running)
-
-    simulate(dut, testbench)
-
-
-CONFIG = ChipConfig(rows=4, cols=8)
-
-
-def test_counters_count_states_span_and_macs():
-    dut = Counters(config=CONFIG)
-
-    async def testbench(ctx):
-        ctx.set(dut.i_running, 1)
-        plan = [TraceState.BUSY] * 5 + [TraceState.MEMORY] * 4 + [TraceState.HAZARD] * 3 + [TraceState.FETCH] * 2 + [TraceState.SEMAPHORE]
-        plan += [TraceState.IDLE, TraceState.HALTED] * 3
-        for cycle, state in enumerate(plan):
-            ctx.set(dut.i_state[1], state)
-            ctx.set(dut.i_tensor_start, cycle in (2, 6))
-            ctx.set(dut.i_tensor_done, cycle in (9, 14))
-            ctx.set(dut.i_row, cycle % 2)
-            ctx.set(dut.i_lanes, 3)
-            ctx.set(dut.i_conflicts, 5 if cycle == 7 else 0)
-            await ctx.tick()
-        ctx.set(dut.i_running, 0)
-        await ctx.tick()
-        for name, state in COUNTED.items():
-            assert ctx.get(getattr(dut, f"engine_tensor_{name.lower()}")) == plan.count(state), name
-            assert ctx.get(getattr(dut, f"engine_store_{name.lower()}")) == 0
-        assert ctx.get(dut.cycles) == len(plan)
-        assert ctx.get(dut.tensor_span) == 14 - 2  # from the cycle 2 to the last PSUM write in cycle 13, both included
-        rows = sum(cycle % 2 for cycle in range(len(plan)))
-        assert ctx.get(dut.tensor_rows) == rows and ctx.get(dut.tensor_macs) == rows * 3 * CONFIG.cols
-        assert ctx.get(dut.sbuf_conflicts) == 5
-        ctx.set(dut.i_start, 1)
-        await ctx.tick()
-        assert ctx.get(dut.cycles) == ctx.get(dut.tensor_span) == ctx.get(dut.tensor_macs) == ctx.get(dut.engine_tensor_busy) == 0
 
     simulate(dut, testbench)
