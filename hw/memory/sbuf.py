@@ -32,8 +32,10 @@ class Sbuf(wiring.Component):
 
     Latency: the response of a read comes exactly `sbuf_latency` cycles after its acceptance, rotated so that the addressed line is lowest:
     1: the memory, then bank multiplexer and rotation. 2: a register behind those. 3: another between memory and multiplexer.
-    4: another between arbiter and memory. A write is seen by every read accepted in a later cycle, by any port.
+    4: another behind the arbiter, before the multiplexers of the banks. A write is seen by every read accepted in a later cycle, by any port.
     `write` is looked at for `output` only: `stationary`, `moving` and `store` always read, `load` always writes and gets no response.
+    `ready` comes three or four gates behind `valid` and the bank of the ports before it, and looks at no `valid` of its own; with latency 2 and
+    more, `response` comes from flip-flops.
 
     Reset drops the responses under way and keeps the contents, which are undefined at power-up.
 
@@ -65,7 +67,8 @@ class Sbuf(wiring.Component):
         ports = [getattr(self, name) for name in PORTS]
         line_bits = (config.element_bytes - 1).bit_length()
         range_bits = (config.sbuf_bank_lines - 1).bit_length()
-        grants, words = [], []
+        words = []
+        payloads = self._payloads(m, range_bits)
         for index in range(config.sbuf_banks):
             request, grant = Signal(len(PORTS), name=f"request{index}"), Signal(len(PORTS), name=f"grant{index}")
             m.submodules[f"arbiter{index}"] = arbiter = PriorityArbiter(requesters=len(PORTS))
@@ -74,36 +77,50 @@ class Sbuf(wiring.Component):
                 arbiter.i_request.eq(request),
                 grant.eq(arbiter.o_grant),
             ]
-            grants.append(grant)
-            words.append(self._bank(m, index, grant, line_bits, range_bits))
+            words.append(self._bank(m, index, grant, payloads, line_bits))
         for number, (name, port) in enumerate(zip(PORTS, ports, strict=True)):
-            granted = Signal(config.sbuf_banks, name=f"{name}_granted")
+            bank = port.request.payload.address[range_bits:]
+            # What its bank's arbiter says, a few gates earlier: a higher port asks for the same bank.
+            ahead = [other.request.valid & (other.request.payload.address[range_bits:] == bank) for other in ports[:number]]
             m.d.comb += [
-                granted.eq(Cat(grant[number] for grant in grants)),
-                port.request.ready.eq(granted.any()),
+                port.request.ready.eq(~Cat(ahead).any()),
                 self.o_waiting[number].eq(port.request.valid & ~port.request.ready),
             ]
             if name in READERS:
-                self._response(m, name, granted, words)
+                self._response(m, name, bank, words)
         return m
 
-    def _bank(self, m: Module, index: int, grant: Signal, line_bits: int, range_bits: int) -> Value:
+    def _payloads(self, m: Module, range_bits: int) -> dict[str, Any]:
+        """The requests in the cycle in which the banks are used, by port: `address` inside a bank, `write`, `mask`, `data`."""
+        payloads = {}
+        for name in PORTS:
+            now: Any = getattr(self, name).request.payload
+            values = {"address": now.address[:range_bits], "write": now.write, "mask": now.mask, "data": now.data}
+            if self._config.sbuf_latency == 4:
+                later = {key: Signal(len(value), name=f"{name}_{key}", reset_less=True) for key, value in values.items()}
+                m.d.sync += [later[key].eq(value) for key, value in values.items()]
+                values = dict(later)
+            payloads[name] = values
+        return payloads
+
+    def _bank(self, m: Module, index: int, grant: Signal, payloads: dict[str, Any], line_bits: int) -> Value:
         """The bank `index` with its input multiplexer; gives the word read, before the response multiplexer."""
         config = self._config
         bank = Bank(depth=config.sbuf_bank_lines // config.element_bytes, lines=config.element_bytes, line_width=8 * config.line_bytes)
         m.submodules[f"bank{index}"] = bank
-        payloads = {name: getattr(self, name).request.payload for name in PORTS}
+        if config.sbuf_latency == 4:
+            # The bank is used one cycle after the grant; order within the bank stays, so the write rule stays.
+            later = Signal(len(PORTS), name=f"granted{index}")
+            m.d.sync += later.eq(grant)
+            grant = later
         granted = {name: grant[number] for number, name in enumerate(PORTS)}
-        writer = payloads["output"]
-        other = payloads["load"]
-        # With latency 4 the bank is used one cycle after the grant; order within the bank stays, so the write rule stays.
-        domain = m.d.sync if config.sbuf_latency == 4 else m.d.comb
-        domain += [
+        writer, other = payloads["output"], payloads["load"]
+        m.d.comb += [
             bank.i_enable.eq(grant.any()),
-            bank.i_write.eq((granted["output"] & writer.write) | granted["load"]),
-            bank.i_address.eq(reduce(or_, (Mux(granted[name], payloads[name].address[line_bits:range_bits], 0) for name in PORTS))),
-            bank.i_mask.eq(Mux(granted["load"], other.mask, writer.mask)),
-            bank.i_data.eq(Mux(granted["load"], other.data, writer.data)),
+            bank.i_write.eq((granted["output"] & writer["write"]) | granted["load"]),
+            bank.i_address.eq(reduce(or_, (Mux(granted[name], payloads[name]["address"][line_bits:], 0) for name in PORTS))),
+            bank.i_mask.eq(Mux(granted["load"], other["mask"], writer["mask"])),
+            bank.i_data.eq(Mux(granted["load"], other["data"], writer["data"])),
         ]
         if config.sbuf_latency < 3:
             return bank.o_data
@@ -111,13 +128,16 @@ class Sbuf(wiring.Component):
         m.d.sync += word.eq(bank.o_data)
         return word
 
-    def _response(self, m: Module, name: str, granted: Signal, words: list[Value]) -> None:
+    def _response(self, m: Module, name: str, bank: Value, words: list[Value]) -> None:
         """Follows a read of port `name` to the cycle in which `words` hold it; selects and rotates its word."""
         config = self._config
         port = getattr(self, name)
         lines = config.element_bytes
-        reading = granted.any() & ~port.request.payload.write if name in WRITERS else granted.any()
-        hits: Value = Mux(reading, granted, 0)
+        reading: Value = port.request.valid & port.request.ready
+        if name in WRITERS:
+            reading &= ~port.request.payload.write
+        # One-hot, from flip-flops: a bank's share of the multiplexer is then one gate.
+        hits: Value = Cat(reading & (bank == index) for index in range(config.sbuf_banks))
         line: Value = port.request.payload.address[: (lines - 1).bit_length()]
         for stage in range(1 if config.sbuf_latency < 3 else config.sbuf_latency - 1):
             next_hits = Signal(config.sbuf_banks, name=f"{name}_hits{stage}")
