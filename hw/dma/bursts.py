@@ -2,33 +2,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
-from ..common.isa import DIMENSIONS, DMA_SIZE_BITS, DRAM_STRIDE_BITS
-from ..memory.pattern import PatternWalker
-from .axi import PAGE_BYTES, burst_limit
-
-
-def line_shift(config: ChipConfig) -> int:
-    """Low bits of a byte address that are zero at a line."""
-    return (config.line_bytes - 1).bit_length()
-
-
-class DramPattern(data.StructLayout):
-    """A pattern of DRAM lines: `base` and signed `strides` in lines, `sizes` from 1."""
-
-    def __init__(self, config: ChipConfig) -> None:
-        shift = line_shift(config)
-        super().__init__(
-            {
-                "base": unsigned(config.axi_address_width - shift),
-                "sizes": data.ArrayLayout(unsigned(DMA_SIZE_BITS), DIMENSIONS),
-                "strides": data.ArrayLayout(signed(DRAM_STRIDE_BITS - shift), DIMENSIONS),
-            }
-        )
+from ..common.streams import Stage, connect_streams
+from .axi import burst_limit
+from .pieces import DramPattern, Piece, PieceCutter, line_shift, page_bits
 
 
 class Burst(data.StructLayout):
@@ -42,12 +23,11 @@ class BurstSplitter(wiring.Component):
     """Cuts a DRAM access pattern into INCR bursts, greedily: a burst takes every following line of the walk that is contiguous with it,
     up to `burst_limit(config)` beats, and ends at a 4 KiB boundary. Lines of different patterns never share a burst.
 
-    What is walked are *runs*: all of dimension 0 where its stride is one line, else single lines. One run is pending; runs that go on where
-    it ends are added to it until it holds a burst that cannot grow.
+    One piece (`PieceCutter`) is pending; pieces that join it are added until it holds a burst that cannot grow.
 
-    Latency: the first burst is at `o` two cycles after the pattern's transfer at `i` if it is as long as it may be or its run is the last,
-    else as soon as the next run that does not continue it is known. Throughput: one burst a cycle where runs do not continue each other,
-    over consecutive patterns too; runs that do are merged at one a cycle. The bursts depend on the pattern alone, not on timing.
+    Latency: the first burst is at `o` four cycles after the pattern's transfer at `i` if it is as long as it may be or its piece is the last,
+    else as soon as the next piece that does not join it is known. Throughput: one burst a cycle where pieces do not join, over consecutive
+    patterns too; pieces that do are merged at one a cycle. The bursts depend on the pattern alone, not on timing. `o.ready` may come late.
     Reset drops everything.
 
     Parameters
@@ -69,60 +49,39 @@ class BurstSplitter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self._config
-        shift = line_shift(config)
-        address_width = config.axi_address_width - shift
-        addresses = {"dram": (address_width, DRAM_STRIDE_BITS - shift)}
-        m.submodules.walker = walker = PatternWalker(size_width=DMA_SIZE_BITS, addresses=addresses)
-        run_rest = self._walk_runs(m, walker)
-        run = walker.o
+        m.submodules.cutter = cutter = PieceCutter(config=config)
+        # Cuts the path from the bursts' ready to the walker.
+        m.submodules.stage = stage = Stage(shape=Piece(config))
+        connect_streams(m, wiring.flipped(self).i, cutter.i)
+        connect_streams(m, cutter.o, stage.i)
+        piece = stage.o.payload
 
-        # The pending run: at most a burst that can still grow, and one whole run. All counts are less one, as AxLEN is: none can be zero.
+        # The pending lines, all of one page. All counts are less one, as AxLEN is: none can be zero.
+        page, most = page_bits(config), (burst_limit(config) - 1).bit_length()
         occupied, last = Signal(), Signal()
-        start, end = Signal(address_width), Signal(address_width)
-        rest = Signal(DMA_SIZE_BITS + 1)
-
-        page_lines, most = PAGE_BYTES // config.line_bytes, burst_limit(config)
-        room, limit, beats = Signal(range(page_lines)), Signal(range(most)), Signal(range(most))
+        line, rest = Signal.like(piece.line, reset_less=True), Signal(page, reset_less=True)
         full, joins, merge, issue, drained = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            room.eq(~start[: page_lines.bit_length() - 1]),
-            limit.eq(Mux(room < most - 1, room, most - 1)),
-            full.eq(rest >= limit),
-            beats.eq(Mux(full, limit, rest)),
-            drained.eq(rest == beats),
-            joins.eq(run.payload.dram == end),
-            merge.eq(occupied & run.valid & joins & ~full & ~last),
-            self.o.valid.eq(occupied & (full | last | (run.valid & ~joins))),
-            self.o.payload.address.eq(start << shift),
-            self.o.payload.length.eq(beats),
+            drained.eq(rest[most:] == 0),
+            full.eq(~drained | rest[:most].all()),
+            joins.eq(stage.o.valid & piece.joins),
+            merge.eq(occupied & joins & ~full),
+            self.o.valid.eq(occupied & (full | last | (stage.o.valid & ~piece.joins))),
+            self.o.payload.address.eq(line << line_shift(config)),
+            self.o.payload.length.eq(Mux(drained, rest[:most], burst_limit(config) - 1)),
             self.o.payload.last.eq(last & drained),
             issue.eq(self.o.valid & self.o.ready),
-            run.ready.eq(merge | ~occupied | (issue & drained)),
-            self.busy.eq(occupied | run.valid),
+            stage.o.ready.eq(merge | ~occupied | (issue & drained)),
+            self.busy.eq(occupied | stage.o.valid | cutter.busy),
         ]
         with m.If(issue):
-            m.d.sync += [start.eq(start + beats + 1), rest.eq(rest - beats - 1), occupied.eq(~drained)]
-        with m.If(run.valid & run.ready):
-            m.d.sync += last.eq(run.payload.last)
+            # Behind a burst that is as long as it may be the rest of the page goes on.
+            m.d.sync += [line[most:page].eq(line[most:page] + 1), rest[most:].eq(rest[most:] - 1), occupied.eq(~drained)]
+        with m.If(stage.o.valid & stage.o.ready):
+            m.d.sync += last.eq(piece.last)
             with m.If(merge):
-                m.d.sync += [end.eq(end + run_rest + 1), rest.eq(rest + run_rest + 1)]
+                # The ones at the low end carry: the sum and one, in one chain.
+                m.d.sync += rest.eq((Cat(1, rest) + Cat(1, piece.rest)) >> 1)
             with m.Else():
-                m.d.sync += [occupied.eq(1), start.eq(run.payload.dram), end.eq(run.payload.dram + run_rest + 1), rest.eq(run_rest)]
+                m.d.sync += [occupied.eq(1), line.eq(piece.line), rest.eq(piece.rest)]
         return m
-
-    def _walk_runs(self, m: Module, walker: PatternWalker) -> Signal:
-        """Feeds `walker` with the pattern of runs; gives the lines, less one, of each run of the pattern being walked."""
-        pattern = self.i.payload
-        is_contiguous, run_rest = Signal(), Signal(DMA_SIZE_BITS)
-        m.d.comb += [
-            is_contiguous.eq(pattern.strides[0] == 1),
-            walker.i.valid.eq(self.i.valid),
-            self.i.ready.eq(walker.i.ready),
-            walker.i.payload.dram.base.eq(pattern.base),
-        ]
-        for dim in range(DIMENSIONS):
-            size = Mux(is_contiguous, 1, pattern.sizes[0]) if dim == 0 else pattern.sizes[dim]
-            m.d.comb += [walker.i.payload.sizes[dim].eq(size), walker.i.payload.dram.strides[dim].eq(pattern.strides[dim])]
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += run_rest.eq(Mux(is_contiguous, pattern.sizes[0] - 1, 0))
-        return run_rest

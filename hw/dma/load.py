@@ -8,26 +8,29 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import Cause
+from ..common.streams import Stage, connect_streams
 from ..control.command import EngineState, command_layout
 from ..memory.ports import SbufPort
-from .axi import AxiError, ReadPort
+from .axi import AxiError, ReadBeat, ReadPort
 from .tracker import BurstTracker
 from .walk import DmaWalk
 
 
 class LoadDma(wiring.Component):
-    """Executes `Load` instructions: reads bursts from DRAM and writes each beat to SBUF in the cycle in which SBUF takes it.
+    """Executes `Load` instructions: reads bursts from DRAM and writes each beat to SBUF.
 
-    Bursts go out as far ahead of the data as `dma_outstanding` allows, over several instructions. A beat is taken from the bus in the
-    cycle in which SBUF accepts its line; there is no buffer between them, and SBUF never waits for DRAM, so it cannot lock up.
+    Bursts go out as far ahead of the data as `dma_outstanding` allows, over several instructions. Between bus and SBUF is a register stage of
+    two beats; SBUF never waits for DRAM, so it cannot lock up.
 
-    Latency: `axi.request` three cycles after the command's transfer (more where the first burst still grows, see `BurstSplitter`); a beat
-    reaches `sbuf.request` combinationally; `done_load` is in the cycle after the last line's acceptance. Throughput: one line a cycle and
-    one address request a cycle, instructions following each other without a gap.
+    Latency: `axi.request` seven cycles after the command's transfer (more where the first burst still grows, see `BurstSplitter`); a beat is at
+    `sbuf.request` in the cycle after its transfer; `done_load` is in the cycle after the last line's acceptance. Throughput: one line a cycle
+    and one address request a cycle, instructions of three lines or more following each other without a gap.
 
-    Errors: on a beat with an error response nothing is written any more, `error` pulses once in the cycle after it, with the burst's first
-    address; the instructions taken so far are dropped without `done_load`. Beats of bursts in flight are taken and dropped. No command
-    is taken until `i_start`. `o_state` is IDLE only when nothing is in flight.
+    Timing: ready signals and `axi.request` come from flip-flops, `sbuf.request` from one gate behind them; `sbuf.request.ready` may come late.
+
+    Errors: when a beat with an error response has come through the register stage nothing is written any more, `error` pulses once in the cycle
+    after, with the burst's first address; the instructions taken so far are dropped without `done_load`. Beats of bursts in flight are taken
+    and dropped. No command is taken until `i_start`. `o_state` is IDLE only when nothing is in flight.
 
     Reset drops everything, bursts in flight included: the bus must be reset with it.
 
@@ -48,7 +51,7 @@ class LoadDma(wiring.Component):
     sbuf : Out(SbufPort)
         Writes only.
     o_state : Out(EngineState)
-        BUSY when a line is written in this cycle, MEMORY when an instruction waits for DRAM or SBUF.
+        Of the cycle before: BUSY when a line was written, MEMORY when an instruction waited for DRAM or SBUF.
     """
 
     def __init__(self, *, config: ChipConfig) -> None:
@@ -67,7 +70,10 @@ class LoadDma(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        config, beat, write = self._config, self.axi.response, self.sbuf.request
+        config, write = self._config, self.sbuf.request
+        m.submodules.beats = beats = Stage(shape=ReadBeat(config))
+        connect_streams(m, wiring.flipped(self).axi.response, beats.i)
+        beat = beats.o
         walk = DmaWalk(config=config, name="Load")
         m.submodules.tracker = tracker = BurstTracker(config=config)
         wiring.connect(m, tracker.request, wiring.flipped(self.axi.request))
@@ -97,7 +103,6 @@ class LoadDma(wiring.Component):
             walk.lines.ready.eq(written),
             beat.ready.eq(written | fault | is_draining),
             tracker.oldest.ready.eq(beat.valid & beat.ready & beat.payload.last),
-            clear.eq(is_draining & ~tracker.oldest.valid),
             self.error.cause.eq(Cause.READ_ERROR),
         ]
         m.d.sync += [
@@ -105,13 +110,14 @@ class LoadDma(wiring.Component):
             self.error.valid.eq(fault),
             is_halted.eq((is_halted | fault) & ~(self.i_start & ~fault)),
             is_draining.eq((is_draining | fault) & ~clear),
+            clear.eq(is_draining & ~tracker.oldest.valid & ~clear),
         ]
         with m.If(fault):
             m.d.sync += self.error.address.eq(tracker.oldest.payload.address)
 
         is_active = Signal()
         m.d.comb += [
-            is_active.eq(walk.busy | tracker.oldest.valid | is_draining),
-            self.o_state.eq(Mux(written, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE))),
+            is_active.eq(walk.busy | tracker.oldest.valid | is_draining | (self.i_load.valid & self.i_load.ready)),
         ]
+        m.d.sync += self.o_state.eq(Mux(written, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE)))
         return m

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
@@ -13,8 +13,9 @@ from ..memory.ports import SbufPort
 class ReadAhead(wiring.Component):
     """Reads lines from SBUF into a buffer. SBUF's answers cannot be refused, so a line is asked for only when a place is left for it.
 
-    Latency: `sbuf.request` follows `i` combinationally; a line is at `o` one to two cycles after SBUF's answer. Throughput: one line a
-    cycle. Reset forgets everything; it may be given alone only while `busy` is low.
+    Latency: `sbuf.request` follows `i` in the same cycle; a line is at `o` two cycles after SBUF's answer. Throughput: one line a cycle.
+    `sbuf.request` is one gate behind flip-flops and `i`; `o` comes from a flip-flop and the block memory. Reset forgets everything; it may be
+    given alone only while `busy` is low.
 
     Parameters
     ----------
@@ -60,28 +61,41 @@ class ReadAhead(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         request, response = self.sbuf.request, self.sbuf.response
-        m.submodules.lines = lines = fifo.SyncFIFOBuffered(width=self._config.axi_data_width, depth=self._depth)
+        # Block memory: in LUTs it would be as large as all the rest of the store DMA.
+        storage = memory.Memory(
+            shape=self._config.axi_data_width, depth=1 << (self._depth - 1).bit_length(), init=[], attrs={"ram_style": "block"}
+        )
+        m.submodules.storage = storage
+        write, read = storage.write_port(), storage.read_port()
+        # Lines written and not fetched. The one fetched is at the read port, whose data stay until the next is.
+        stored, is_fetched, fetch = Signal(range(self._depth + 1)), Signal(), Signal()
         is_held, asked, left = Signal(), Signal(), Signal()
         awaited = Signal(range(self._config.sbuf_latency + 1))
-        # Places in the buffer that are taken, or promised to a read under way.
-        reserved = Signal(range(self._depth + 1))
+        # Places in the buffer that are neither taken nor promised to a read under way, and whether there are any.
+        free, has_room = Signal(range(self._depth + 1), init=self._depth), Signal(init=1)
         m.d.comb += [
-            request.valid.eq(self.i.valid & (reserved != self._depth) & (~self.stop | is_held)),
+            request.valid.eq(self.i.valid & has_room & (~self.stop | is_held)),
             request.payload.address.eq(self.i.payload),
             asked.eq(request.valid & request.ready),
             self.i.ready.eq(asked),
             self.arrived.eq(response.valid),
-            lines.w_en.eq(response.valid),
-            lines.w_data.eq(response.data[: self._config.axi_data_width]),
-            self.o.valid.eq(lines.r_rdy),
-            self.o.payload.eq(lines.r_data),
-            lines.r_en.eq(self.o.ready),
-            left.eq(self.o.valid & self.o.ready),
+            write.en.eq(response.valid),
+            write.data.eq(response.data[: self._config.axi_data_width]),
+            fetch.eq((stored != 0) & (~is_fetched | self.o.ready)),
+            read.en.eq(fetch),
+            self.o.valid.eq(is_fetched),
+            self.o.payload.eq(read.data),
+            left.eq(is_fetched & self.o.ready),
             self.busy.eq(is_held | (awaited != 0)),
         ]
         m.d.sync += [
             is_held.eq(request.valid & ~request.ready),
             awaited.eq(awaited + asked - response.valid),
-            reserved.eq(reserved + asked - left),
+            free.eq(free + left - asked),
+            has_room.eq(left | ((free != 0) & ((free != 1) | ~asked))),
+            stored.eq(stored + response.valid - fetch),
+            is_fetched.eq(fetch | (is_fetched & ~self.o.ready)),
+            write.addr.eq(write.addr + response.valid),
+            read.addr.eq(read.addr + fetch),
         ]
         return m

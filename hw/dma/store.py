@@ -12,6 +12,7 @@ from ..common.streams import Fifo, connect_streams
 from ..control.command import EngineState, command_layout
 from ..memory.ports import SbufPort
 from .axi import AxiError, WritePort, burst_limit
+from .gate import BurstGate
 from .readahead import ReadAhead
 from .sender import BeatSender
 from .tracker import BurstTracker
@@ -23,11 +24,14 @@ class StoreDma(wiring.Component):
 
     A burst's address is raised only when all its data is in the buffer, so once on the bus it is delivered without waiting for SBUF. SBUF's
     answers cannot be refused: a line is asked for only when a place in the buffer is left for it. Address and data are raised
-    independently of each other's ready, as AXI demands.
+    independently of each other's ready, as AXI demands: data may leave while their address waits behind another that is refused.
 
-    Latency: `sbuf.request` two cycles after the command's transfer; `axi.request` and the first beat of `axi.data` two cycles after the
-    last line of the burst came from SBUF; `done_store` in the cycle after the last response. Throughput: one line a cycle and, for
-    single-beat bursts, one address request a cycle, instructions following each other without a gap.
+    Latency: `sbuf.request` four cycles after the command's transfer; `axi.request` and the first beat of `axi.data` two and three cycles after
+    the last line of the burst came from SBUF; `done_store` in the cycle after the last response. Throughput: one line a cycle and, for
+    single-beat bursts, one address request a cycle, instructions of three lines or more following each other without a gap.
+
+    Timing: `i_store.ready`, `sbuf.request`, `axi.request` and `axi.data` come from flip-flops or one gate behind them, but for the data of a beat, which
+    come from a memory; ready signals may come late.
 
     Errors: on an error response `error` pulses once in the cycle after it, with the burst's first address; the instructions taken so far
     are dropped without `done_store`, but bursts whose address was raised before are completed. A read that SBUF has not accepted yet is
@@ -52,7 +56,7 @@ class StoreDma(wiring.Component):
     sbuf : Out(SbufPort)
         Reads only.
     o_state : Out(EngineState)
-        BUSY when a line is read or a beat taken in this cycle, MEMORY when an instruction waits for DRAM or SBUF.
+        Of the cycle before: BUSY when a line was read or a beat taken, MEMORY when an instruction waited for DRAM or SBUF.
     """
 
     def __init__(self, *, config: ChipConfig) -> None:
@@ -78,6 +82,7 @@ class StoreDma(wiring.Component):
         m = Module()
         config, answer = self._config, self.axi.response
         walk, ahead = DmaWalk(config=config, name="Store"), ReadAhead(config=config, depth=self.buffer_lines)
+        gate = BurstGate(config=config, lines=self.buffer_lines)
         m.submodules.tracker = tracker = BurstTracker(config=config)
         wiring.connect(m, tracker.request, wiring.flipped(self.axi.request))
         wiring.connect(m, ahead.sbuf, wiring.flipped(self.sbuf))
@@ -86,6 +91,7 @@ class StoreDma(wiring.Component):
         # What was taken before an error is dropped once bus and SBUF are quiet; until then the gates are closed.
         m.submodules.walk = ResetInserter(clear)(walk)
         m.submodules.ahead = ResetInserter(clear)(ahead)
+        m.submodules.gate = ResetInserter(clear)(gate)
         m.d.comb += [
             walk.i.payload.eq(self.i_store.payload),
             walk.i.valid.eq(self.i_store.valid & ~is_halted & ~is_draining),
@@ -95,7 +101,15 @@ class StoreDma(wiring.Component):
             walk.lines.ready.eq(ahead.i.ready),
             ahead.stop.eq(is_draining),
         ]
-        claimed = self._claim(m, walk, tracker, ahead, clear, is_draining)
+        connect_streams(m, walk.bursts, gate.i)
+        claimed = Signal()
+        m.d.comb += [
+            gate.arrived.eq(ahead.arrived),
+            tracker.i.payload.eq(gate.o.payload),
+            tracker.i.valid.eq(gate.o.valid & ~is_draining),
+            gate.o.ready.eq(tracker.i.ready & ~is_draining),
+            claimed.eq(tracker.i.valid & tracker.i.ready),
+        ]
         # Never full: every burst in it is also in flight, which the tracker bounds.
         m.submodules.lengths = lengths = Fifo(shape=8, depth=config.dma_outstanding)
         m.submodules.sender = sender = BeatSender(config=config)
@@ -109,35 +123,19 @@ class StoreDma(wiring.Component):
             answer.ready.eq(tracker.oldest.valid),
             tracker.oldest.ready.eq(answer.valid),
             fault.eq(answer.valid & answer.ready & answer.payload[1] & ~is_draining),
-            clear.eq(is_draining & ~tracker.oldest.valid & ~lengths.o.valid & ~ahead.busy),
             self.error.cause.eq(Cause.WRITE_ERROR),
             is_sent.eq(sender.o.valid & sender.o.ready),
             is_read.eq(self.sbuf.request.valid & self.sbuf.request.ready),
-            is_active.eq(walk.busy | tracker.oldest.valid | is_draining),
-            self.o_state.eq(Mux(is_read | is_sent, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE))),
+            is_active.eq(walk.busy | gate.busy | tracker.oldest.valid | is_draining | (self.i_store.valid & self.i_store.ready)),
         ]
         m.d.sync += [
+            self.o_state.eq(Mux(is_read | is_sent, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE))),
             self.done_store.eq(answer.valid & answer.ready & tracker.oldest.payload.last & ~fault & ~is_draining),
             self.error.valid.eq(fault),
             is_halted.eq((is_halted | fault) & ~(self.i_start & ~fault)),
             is_draining.eq((is_draining | fault) & ~clear),
+            clear.eq(is_draining & ~tracker.oldest.valid & ~lengths.o.valid & ~sender.busy & ~ahead.busy & ~clear),
         ]
         with m.If(fault):
             m.d.sync += self.error.address.eq(tracker.oldest.payload.address)
         return m
-
-    def _claim(self, m: Module, walk: DmaWalk, tracker: BurstTracker, ahead: ReadAhead, clear: Signal, is_draining: Signal) -> Signal:
-        """Hands a burst to the tracker once all its lines are in the buffer; high in the cycle in which it does."""
-        unclaimed = Signal(range(self.buffer_lines + 1))
-        is_whole, claimed = Signal(), Signal()
-        m.d.comb += [
-            is_whole.eq((unclaimed > walk.bursts.payload.length) & ~is_draining),
-            tracker.i.payload.eq(walk.bursts.payload),
-            tracker.i.valid.eq(walk.bursts.valid & is_whole),
-            walk.bursts.ready.eq(tracker.i.ready & is_whole),
-            claimed.eq(tracker.i.valid & tracker.i.ready),
-        ]
-        m.d.sync += unclaimed.eq(unclaimed + ahead.arrived - Mux(claimed, walk.bursts.payload.length + 1, 0))
-        with m.If(clear):
-            m.d.sync += unclaimed.eq(0)
-        return claimed

@@ -8,10 +8,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import AP_STRIDE_BITS, DIMENSIONS, DMA_SIZE_BITS
-from ..common.streams import Fifo, connect_streams
+from ..common.streams import Fifo, Stage, connect_streams
 from ..control.command import command_layout
 from ..memory.pattern import PatternWalker
-from .bursts import Burst, BurstSplitter, line_shift
+from .bursts import Burst, BurstSplitter
+from .pieces import line_shift
 
 
 class DmaWalk(wiring.Component):
@@ -20,9 +21,12 @@ class DmaWalk(wiring.Component):
     One side leads: the bursts of a Load, whose lines wait for DRAM, and the lines of a Store, whose bursts wait for SBUF. Up to `ahead`
     commands wait before the other side, so the leading one goes on with later commands meanwhile.
 
-    Latency: the first line is at `lines` two cycles after the command's transfer (the walker, then a queue that keeps it out of SBUF's paths), the
-    first burst at `bursts` two (`BurstSplitter`), and one more at the side that does not lead. Throughput: one line and one burst a cycle, over
-    consecutive commands too. Reset drops everything.
+    A command is taken into a register, then its pattern is looked at, then both sides take it: so one command in three cycles. `i.ready` and `lines`
+    come from flip-flops.
+
+    Latency: the first line is at `lines` four cycles after the command's transfer (the two above, the walker, a register stage), the first burst
+    at `bursts` six (the two above, then `BurstSplitter`), and two more at the side that does not lead. Throughput: one line and one burst a
+    cycle, over consecutive commands of three lines or more too. Reset drops everything.
 
     Parameters
     ----------
@@ -69,22 +73,37 @@ class DmaWalk(wiring.Component):
         m = Module()
         config, shift = self._config, line_shift(self._config)
         m.submodules.splitter = splitter = BurstSplitter(config=config)
-        addresses = {"sbuf": (config.sbuf_address_width, AP_STRIDE_BITS)}
+        # A stride is as wide as an address at most: what is above does not change any address.
+        addresses = {"sbuf": (config.sbuf_address_width, min(AP_STRIDE_BITS, config.sbuf_address_width))}
         m.submodules.walker = walker = PatternWalker(size_width=DMA_SIZE_BITS, addresses=addresses)
         follower = walker.i if self._is_load else splitter.i
         m.submodules.patterns = patterns = Fifo(shape=follower.payload.shape(), depth=self.ahead)
-        connect_streams(m, patterns.o, follower)
+        # A register between them: the walker looks at the sizes in the cycle in which it takes a pattern.
+        waiting, is_waiting = Signal.like(follower.payload, reset_less=True), Signal()
+        m.d.comb += [patterns.o.ready.eq(~is_waiting), follower.valid.eq(is_waiting), follower.payload.eq(waiting)]
+        with m.If(~is_waiting):
+            m.d.sync += [waiting.eq(patterns.o.payload), is_waiting.eq(patterns.o.valid)]
+        with m.Elif(follower.ready):
+            m.d.sync += is_waiting.eq(0)
         connect_streams(m, splitter.o, wiring.flipped(self.bursts))
 
-        # Both sides take the command in the same cycle.
         to_bursts, to_lines = (splitter.i, patterns.i) if self._is_load else (patterns.i, walker.i)
+        command = Signal.like(self.i.payload, reset_less=True)
+        is_taken, is_known, is_contiguous = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(to_bursts.ready & to_lines.ready),
-            to_bursts.valid.eq(self.i.valid & to_lines.ready),
-            to_lines.valid.eq(self.i.valid & to_bursts.ready),
+            self.i.ready.eq(~is_taken),
+            # Both sides take the command in the same cycle.
+            to_bursts.valid.eq(is_known & to_lines.ready),
+            to_lines.valid.eq(is_known & to_bursts.ready),
+            to_bursts.payload.is_contiguous.eq(is_contiguous),
         ]
-        self._fields(m, to_bursts.payload, to_lines.payload, shift)
-        m.submodules.steps = steps = Fifo(shape=self.lines.payload.shape(), depth=2)
+        m.d.sync += [is_known.eq(is_taken), is_contiguous.eq(to_bursts.payload.strides[0] == 1)]
+        with m.If(~is_taken):
+            m.d.sync += [command.eq(self.i.payload), is_taken.eq(self.i.valid)]
+        with m.If(to_bursts.valid & to_bursts.ready):
+            m.d.sync += [is_taken.eq(0), is_known.eq(0)]
+        self._fields(m, command, to_bursts.payload, to_lines.payload, shift)
+        m.submodules.steps = steps = Stage(shape=self.lines.payload.shape())
         connect_streams(m, steps.o, wiring.flipped(self.lines))
         is_walking = Signal()
         m.d.comb += [
@@ -92,14 +111,14 @@ class DmaWalk(wiring.Component):
             steps.i.payload.address.eq(walker.o.payload.sbuf),
             steps.i.payload.last.eq(walker.o.payload.last),
             walker.o.ready.eq(steps.i.ready),
-            is_walking.eq(walker.o.valid | patterns.o.valid | steps.o.valid),
+            is_walking.eq(is_taken | walker.o.valid | patterns.o.valid | is_waiting | steps.o.valid),
             self.busy.eq(is_walking | splitter.busy),
         ]
         return m
 
-    def _fields(self, m: Module, dram: Any, sbuf: Any, shift: int) -> None:
+    @staticmethod
+    def _fields(m: Module, command: Any, dram: Any, sbuf: Any, shift: int) -> None:
         """The two patterns of a command; that of DRAM in lines."""
-        command = self.i.payload
         m.d.comb += [dram.base.eq(command.dram[shift:]), sbuf.sbuf.base.eq(command.base)]
         for dim in range(DIMENSIONS):
             m.d.comb += [

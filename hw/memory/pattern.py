@@ -14,7 +14,7 @@ class PatternWalker(wiring.Component):
 
     Latency: the first step is at `o` in the cycle after the pattern's transfer at `i`. Throughput: one step a cycle; the next pattern
     is taken in the cycle in which the last step leaves, so patterns follow each other without a bubble. No multiplier: each dimension
-    remembers the address at which its current pass began; one adder serves all. Addresses wrap modulo their width; ranges are
+    remembers the address at which its current pass began; those above 0 share an adder. Addresses wrap modulo their width; ranges are
     checked before. `o` comes from flip-flops, `last` one gate behind them. Reset drops the pattern.
 
     Parameters
@@ -97,18 +97,22 @@ class PatternWalker(wiring.Component):
     def _walk(self, m: Module, name: str, width: int, pattern: Any, mover: Signal, *, load: Signal, step: Signal) -> None:
         """One address: `starts[d]` is where the current pass of dimension d began; a step of dimension d moves it and all below."""
         starts = [Signal(width, name=f"{name}_start{dim}", reset_less=True) for dim in range(DIMENSIONS)]
-        moved, origin = Signal(width, name=f"{name}_moved"), Signal(width, name=f"{name}_origin")
+        base, strides = self.i.payload[name].base, pattern[name].strides
+        # Dimension 0 has an adder of its own, the others share one: a choice of three is a level of logic less than one of four.
+        inner, outer = Signal(width, name=f"{name}_inner"), Signal(width, name=f"{name}_outer")
         m.d.comb += [
             self.o.payload[name].eq(starts[0]),
-            moved.eq(_chosen(mover, starts) + _chosen(mover, pattern[name].strides)),
-            origin.eq(Mux(load, self.i.payload[name].base, moved)),
+            inner.eq(starts[0] + strides[0]),
+            outer.eq(_outer(mover, starts) + _outer(mover, strides)),
         ]
-        for dim, start in enumerate(starts):
+        with m.If(load | step):
+            m.d.sync += starts[0].eq(Mux(load, base, Mux(mover == 0, inner, outer)))
+        for dim in range(1, DIMENSIONS):
             with m.If(load | (step & (mover >= dim))):
-                m.d.sync += start.eq(origin)
+                m.d.sync += starts[dim].eq(Mux(load, base, outer))
 
 
-def _chosen(index: Signal, values: Any) -> Value:
-    """`values[index]` of four, as a tree."""
-    result: Value = Mux(index[1], Mux(index[0], values[3], values[2]), Mux(index[0], values[1], values[0]))
+def _outer(mover: Signal, values: Any) -> Value:
+    """`values[mover]` for dimensions above 0."""
+    result: Value = Mux(mover[1], Mux(mover[0], values[3], values[2]), values[1])
     return result

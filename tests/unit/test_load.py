@@ -92,8 +92,8 @@ def test_small_instructions_overlap():
 def test_latency():
     bench, outcome = run([command(5, 256, (3, 1, 4))])
     # The request is accepted in the cycle in which it is first seen: the memory is always ready.
-    assert bench.ram.requests[0][0] - 1 - outcome.accepted[0] == 3
-    assert bench.sbuf.accesses[0][0] - 1 == bench.ram.beats[0] - 1, "beats reach SBUF in the cycle of their arrival"
+    assert bench.ram.requests[0][0] - 1 - outcome.accepted[0] == 7
+    assert bench.sbuf.accesses[0][0] - 1 == bench.ram.beats[0], "beats reach SBUF in the cycle after their arrival"
     assert outcome.done == [bench.sbuf.accesses[-1][0]]
     assert outcome.states[-1] == EngineState.IDLE.value
 
@@ -129,7 +129,7 @@ def test_stops_until_start():
     culprit = 1024 + 12
     bench = DmaBench("Load", config=CONFIG, seed=4, timing=Timing(latency=(20, 20)), fault=lambda address: 2 * (address == culprit))
     commands = [command(0, 1024, (16, 1, 4)), command(16, 2048, (16, 1, 4))] + [
-        command(32 + index, 4 * index, (1, 0, 0)) for index in range(9)
+        command(32 + index, 4 * index, (1, 0, 0)) for index in range(14)
     ]
     outcome = bench.run(commands)
     assert not outcome.done and len(outcome.accepted) < len(commands), "takes nothing after the error"

@@ -95,9 +95,9 @@ def test_latency():
     bench, outcome = run([command(5, 256, (3, 1, 4))], timing=Timing(latency=(4, 4)))
     # The models count the cycle after the one in which a transfer is made.
     reads = [cycle - 1 for cycle, _, _ in bench.sbuf.accesses]
-    assert reads[0] - outcome.accepted[0] == 2
+    assert reads[0] - outcome.accepted[0] == 4
     assert bench.ram.requests[0][0] - 1 - (reads[-1] + CONFIG.sbuf_latency) == 2
-    assert bench.ram.beats[0] - 1 - (reads[-1] + CONFIG.sbuf_latency) == 2
+    assert bench.ram.beats[0] - 1 - (reads[-1] + CONFIG.sbuf_latency) == 3
     # The last beat, four cycles to the answer, the pulse in the cycle after it.
     assert outcome.done == [bench.ram.beats[-1] - 1 + 4 + 1]
     assert outcome.states[-1] == EngineState.IDLE.value
