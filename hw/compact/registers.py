@@ -25,8 +25,8 @@ class RegisterPort(wiring.Component):
     the end of the job before nor changes what the job begins with. Every response is OKAY. Holes read 0. IRQ_STATUS lives here, the doorbell
     is never stored, and a copy of IRQ_ENABLE drives the interrupt.
 
-    Latency: an access that is taken at once ends (response valid) two to four cycles after its address (and data): the processor uses its
-    memory every other cycle. Reset drops the access, the doorbell and the interrupt.
+    Latency: a read that is taken at once ends (response valid) two or three cycles after its address, a write three or four cycles after address and data:
+    the processor uses its memory every other cycle. Addresses are decoded a cycle before they are used. Reset drops the access, the doorbell and the interrupt.
 
     Members
     -------
@@ -40,7 +40,7 @@ class RegisterPort(wiring.Component):
         Takes the doorbell back.
     o_doorbell : Out(1)
     o_ring : Out(1)
-        Pulse: the doorbell is pressed.
+        Pulse, a flip-flop, in the cycle before `o_doorbell` rises: the doorbell is pressed.
     i_raise : In(2)
         Bits of IRQ_STATUS to set; a bit set and cleared in one cycle stays set.
     o_irq : Out(1)
@@ -58,24 +58,24 @@ class RegisterPort(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         is_open = Signal()
-        m.d.comb += is_open.eq(self.i_up & ~self.o_doorbell)
+        m.d.comb += is_open.eq(self.i_up & ~self.o_doorbell & ~self.o_ring)
         self._read(m, is_open, self._write(m, is_open))
         return m
 
     def _write(self, m: Module, is_open: Signal) -> Signal:
         """Taken when address and data are both there, answered after both have been. Returns IRQ_STATUS."""
         axil, port = self.axil, self.registers
-        taken, ends = Signal(), Signal()
+        asked, taken, ends = Signal(), Signal(), Signal()
         word = axil.awaddr[2:]
         m.d.comb += [
-            taken.eq(is_open & axil.awvalid & axil.wvalid & ~ends & ~axil.bvalid & port.written),
+            taken.eq(asked & is_open & port.written),
             axil.awready.eq(ends),
             axil.wready.eq(ends),
             port.write_address.eq(word),
             port.write_data.eq(axil.wdata),
             port.write_strobe.eq(axil.wstrb),
         ]
-        m.d.sync += ends.eq(taken)
+        m.d.sync += [asked.eq(is_open & axil.awvalid & axil.wvalid & ~taken & ~ends & ~axil.bvalid), ends.eq(taken)]
         with m.If(ends):
             m.d.sync += axil.bvalid.eq(1)
         with m.If(axil.bvalid & axil.bready):
@@ -89,19 +89,25 @@ class RegisterPort(wiring.Component):
             m.d.comb += allowed.eq(Cat(word[: (step - 1).bit_length()] == place for place in inside).any())
         with m.Else():
             m.d.comb += allowed.eq(Cat(word[: (REGISTER_WORDS // 2 - 1).bit_length()] == place for place in plain).any())
-        here = Signal()
-        m.d.comb += [here.eq(word[(REGISTER_WORDS - 1).bit_length() :] == 0), port.write.eq(taken & allowed & here)]
+        here, stored = Signal(), Signal()
+        m.d.comb += [here.eq(word[(REGISTER_WORDS - 1).bit_length() :] == 0), port.write.eq(taken & stored)]
+        m.d.sync += stored.eq(allowed & here)
 
-        def written(name: str) -> Any:
-            """Bits 0 and 1 that are written into this register, or None."""
-            return taken & here & axil.wstrb[0] & (word[: (REGISTER_WORDS - 1).bit_length()] == REGISTERS[name].address // 4)
+        def written(name: str) -> Signal:
+            """Whether bits 0 and 1 of what is taken go into this register."""
+            is_it = Signal(name=f"to_{name.lower()}")
+            m.d.sync += is_it.eq(here & axil.wstrb[0] & (word[: (REGISTER_WORDS - 1).bit_length()] == REGISTERS[name].address // 4))
+            return is_it
 
-        status, enable = Signal(2), Signal(2)
-        m.d.comb += [self.o_irq.eq((status & enable).any()), self.o_ring.eq(written("CONTROL") & axil.wdata[0] & self.i_idle)]
-        cleared = Mux(written("IRQ_STATUS"), axil.wdata[:2], 0)
-        m.d.sync += status.eq((status & ~cleared) | self.i_raise)
-        with m.If(written("IRQ_ENABLE")):
-            m.d.sync += enable.eq(axil.wdata[:2])
+        status, enable, data = Signal(2), Signal(2), axil.wdata[:2]
+        controls, clears, enables = (written(name) for name in ("CONTROL", "IRQ_STATUS", "IRQ_ENABLE"))
+        m.d.comb += self.o_irq.eq((status & enable).any())
+        m.d.sync += [
+            self.o_ring.eq(taken & controls & data[0] & self.i_idle),
+            status.eq((status & ~(data & (taken & clears).replicate(2))) | self.i_raise),
+        ]
+        with m.If(taken & enables):
+            m.d.sync += enable.eq(data)
         with m.If(self.i_answer):
             m.d.sync += self.o_doorbell.eq(0)
         with m.If(self.o_ring):
@@ -119,17 +125,17 @@ class RegisterPort(wiring.Component):
             axil.arready.eq(ends),
         ]
         m.d.sync += ends.eq(port.read & port.taken)
-        hole = Signal()
+        is_hole_here, hole, is_status = Signal(), Signal(), Signal()
         with m.Switch(word[:inside]):
             for place in range(REGISTER_WORDS):
                 if is_hole(place):
                     with m.Case(place):
-                        m.d.comb += hole.eq(1)
-        with m.If(word[inside:] != 0):
-            m.d.comb += hole.eq(1)
+                        m.d.comb += is_hole_here.eq(1)
+        beyond = word[inside:] != 0
+        m.d.sync += [hole.eq(is_hole_here | beyond), is_status.eq((word[:inside] == REGISTERS["IRQ_STATUS"].address // 4) & ~beyond)]
         with m.If(ends):
             m.d.sync += [axil.rvalid.eq(1), axil.rdata.eq(Mux(hole, 0, port.read_data))]
-            with m.If((word[:inside] == REGISTERS["IRQ_STATUS"].address // 4) & ~hole):
+            with m.If(is_status):
                 m.d.sync += axil.rdata[:2].eq(status)
         with m.If(axil.rvalid & axil.rready):
             m.d.sync += axil.rvalid.eq(0)

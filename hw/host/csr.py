@@ -14,13 +14,15 @@ from .bus import HostBus
 class CsrAccess(wiring.Component):
     """An AXI4-Lite manager for a `HostBus`: one access at a time, all strobes set. SLVERR, DECERR and addresses from `SPACE_BYTES` on are errors.
 
-    Latency: that of the subordinate; an address that does not exist is answered in the cycle after. Reset forgets the access: the subordinate must be
-    reset with it.
+    Latency: a request is taken at once, its address and data are offered from the next cycle on, and answered with the subordinate's answer; an
+    address that does not exist is answered in the next cycle. Reset forgets the access: the subordinate must be reset with it.
 
     Members
     -------
     bus : In(HostBus)
+        `ready` is an inverted flip-flop.
     axil : Out(axil_signature)
+        All valids and readies are flip-flops; addresses and data are those of the request.
     """
 
     def __init__(self) -> None:
@@ -31,40 +33,31 @@ class CsrAccess(wiring.Component):
         axil, request, response = self.axil, self.bus.request, self.bus.response
         address = request.payload.address
         width = len(axil.awaddr)
-        missing, asks = Signal(), Signal()
-        # Address and data go separately; the request is taken when both have gone.
-        address_sent, data_sent, waits = Signal(), Signal(), Signal()
-        address_goes, data_goes = axil.awvalid & axil.awready, axil.wvalid & axil.wready
+        busy, refused, missing, done = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             missing.eq(address[width:] != 0),
-            asks.eq(request.valid & ~missing & ~waits),
+            request.ready.eq(~busy),
+            # The request stays (`HostBus`).
             axil.awaddr.eq(address),
             axil.araddr.eq(address),
             axil.wdata.eq(request.payload.data),
             axil.wstrb.eq(-1),
-            axil.awvalid.eq(asks & request.payload.write & ~address_sent),
-            axil.wvalid.eq(asks & request.payload.write & ~data_sent),
-            axil.arvalid.eq(asks & ~request.payload.write),
-            axil.bready.eq(waits),
-            axil.rready.eq(waits),
-        ]
-        refused = Signal()
-        m.d.sync += refused.eq(request.valid & request.ready & missing)
-        with m.If(request.payload.write):
-            m.d.comb += request.ready.eq(~waits & (missing | ((address_sent | address_goes) & (data_sent | data_goes))))
-        with m.Else():
-            m.d.comb += request.ready.eq(~waits & (missing | axil.arready))
-        with m.If(request.valid & request.ready):
-            m.d.sync += [address_sent.eq(0), data_sent.eq(0), waits.eq(~missing)]
-        with m.Else():
-            m.d.sync += [address_sent.eq(address_sent | address_goes), data_sent.eq(data_sent | data_goes)]
-        done = Signal()
-        m.d.comb += [
-            done.eq(waits & (axil.bvalid | axil.rvalid)),
-            response.valid.eq(done | refused),
+            axil.bready.eq(busy),
+            axil.rready.eq(busy),
+            done.eq(refused | (busy & (axil.bvalid | axil.rvalid))),
+            response.valid.eq(done),
             response.data.eq(axil.rdata),
             response.error.eq(refused | (axil.bvalid & axil.bresp[1]) | (axil.rvalid & axil.rresp[1])),
         ]
-        with m.If(done):
-            m.d.sync += waits.eq(0)
+        m.d.sync += refused.eq(request.valid & ~busy & missing)
+        for channel, kind in (("aw", request.payload.write), ("w", request.payload.write), ("ar", ~request.payload.write)):
+            valid, ready = (getattr(axil, f"{channel}{wire}") for wire in ("valid", "ready"))
+            with m.If(~busy):
+                m.d.sync += valid.eq(request.valid & ~missing & kind)
+            with m.Elif(ready):
+                m.d.sync += valid.eq(0)
+        with m.If(~busy):
+            m.d.sync += busy.eq(request.valid)
+        with m.Elif(done):
+            m.d.sync += busy.eq(0)
         return m

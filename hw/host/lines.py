@@ -17,8 +17,8 @@ class WordAccess(wiring.Component):
     A word that is not the last of its line is kept, and written with the last one; so whole lines are written in ascending order of their words. A read gets
     its line whole, in between too. Addresses beyond SBUF are errors.
 
-    Latency: one cycle for a word that is kept or an address that does not exist; otherwise that of SBUF. Reset forgets the access, not the words
-    kept; SBUF's side must be reset with it.
+    Latency: a request is taken at once and answered in the next cycle if its word is kept or its address does not exist; otherwise SBUF is asked from the
+    next cycle on, and answers. Reset forgets the access, not the words kept; SBUF's side must be reset with it.
 
     Parameters
     ----------
@@ -27,7 +27,9 @@ class WordAccess(wiring.Component):
     Members
     -------
     bus : In(HostBus)
+        `ready` is an inverted flip-flop.
     sbuf : Out(SbufAccess)
+        `valid` is a flip-flop; address and data are those of the request.
     """
 
     def __init__(self, *, config: ChipConfig) -> None:
@@ -43,31 +45,36 @@ class WordAccess(wiring.Component):
         end = low + config.sbuf_address_width
         which = address[2:low]
         kept = [Signal(32, name=f"kept_{index}", reset_less=True) for index in range(words - 1)]
-        missing, keeps, waits, at_once = Signal(), Signal(), Signal(), Signal()
+        missing, keeps, busy, at_once, done = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            missing.eq(address[end:] != 0),
-            keeps.eq(request.payload.write & (which != words - 1)),
-            sbuf.request.valid.eq(request.valid & ~missing & ~keeps & ~waits),
+            request.ready.eq(~busy),
+            # The request stays (`HostBus`).
             sbuf.request.payload.address.eq(address[low:end]),
             sbuf.request.payload.write.eq(request.payload.write),
             sbuf.request.payload.data.eq(Cat(*kept, request.payload.data)),
-            request.ready.eq(~waits & (missing | keeps | sbuf.request.ready)),
-        ]
-        with m.If(request.valid & request.ready):
-            m.d.sync += [at_once.eq(missing | keeps), waits.eq(~missing & ~keeps)]
-            for index, register in enumerate(kept):
-                with m.If(keeps & ~missing & (which == index)):
-                    m.d.sync += register.eq(request.payload.data)
-        with m.Else():
-            m.d.sync += at_once.eq(0)
-            with m.If(sbuf.response.valid):
-                m.d.sync += waits.eq(0)
-        m.d.comb += [
-            response.valid.eq(at_once | (waits & sbuf.response.valid)),
+            done.eq(at_once | (busy & sbuf.response.valid)),
+            response.valid.eq(done),
             response.error.eq(missing),
-            # The address is still there (`HostBus`).
             response.data.eq(sbuf.response.data.word_select(which, 32)),
         ]
+        beyond, is_kept = address[end:] != 0, request.payload.write & (which != words - 1)
+        with m.If(~busy):
+            m.d.sync += [
+                busy.eq(request.valid),
+                missing.eq(beyond),
+                keeps.eq(is_kept & ~beyond),
+                at_once.eq(request.valid & (is_kept | beyond)),
+                sbuf.request.valid.eq(request.valid & ~is_kept & ~beyond),
+            ]
+        with m.Else():
+            m.d.sync += at_once.eq(0)
+            with m.If(done):
+                m.d.sync += busy.eq(0)
+            with m.If(sbuf.request.ready):
+                m.d.sync += sbuf.request.valid.eq(0)
+        for index, register in enumerate(kept):
+            with m.If(at_once & keeps & (which == index)):
+                m.d.sync += register.eq(request.payload.data)
         return m
 
 

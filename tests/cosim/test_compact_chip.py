@@ -45,8 +45,8 @@ def test_cycles_are_exact(chip):
         while not chip.interrupt:
             chip.run(1)
         elapsed, cycles = chip.cycle - begin, read(chip, "CYCLES")
-        # As on the other chip: the doorbell acts two cycles before the host sees its answer.
-        assert cycles == elapsed + 2
+        # The doorbell acts a cycle before the host sees its answer.
+        assert cycles == elapsed + 1
         busy = [read(chip, engine_register(engine, "BUSY")) for engine in NAMES]
         assert sum(busy) < cycles and all(
             bool(value) == (queues.get(engine, [0]) != [0]) for engine, value in zip(NAMES, busy, strict=True)
