@@ -236,7 +236,7 @@ _nano = ChipConfig(
     output_lanes=1, queue_depth=4, axi_address_width=20, dma_outstanding=2, dma_burst_lines=16, control="compact",
 )  # fmt: skip
 _small = ChipConfig(
-    name="small", rows=8, cols=8, multiplier_stages=4, accumulator_stages=2, sbuf_banks=8, sbuf_bank_lines=1024, sbuf_latency=3, psum_rows=64,
+    name="small", rows=8, cols=8, multiplier_stages=4, accumulator_stages=2, sbuf_banks=4, sbuf_bank_lines=2048, sbuf_latency=4, psum_rows=64,
     output_lanes=4, queue_depth=4, dma_outstanding=8, dma_burst_lines=32,
 )  # fmt: skip
 _base = ChipConfig(
