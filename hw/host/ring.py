@@ -27,7 +27,8 @@ class PacketRing(wiring.Component):
         Octet of the packet, or its length.
     data : In(8)
     full : Out(1)
-        There is no room for an octet at `offset`, nor for a packet of that length.
+        There is no room for an octet at `offset`, nor for a packet of that length. High in the cycle after `commit` too, as it is worked out
+        from a register: of the room of the cycle before, so that an octet taken out makes room two cycles later.
     o : Out(stream of octets)
         For each packet its length, then its octets.
     """
@@ -41,17 +42,24 @@ class PacketRing(wiring.Component):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Where the length of the packet in the making goes, and what comes out next. Public for proofs.
-        self.start, self.consume = Signal(range(RING_OCTETS)), Signal(range(RING_OCTETS))
+        #: Where the length of the packet in the making goes, what comes out next, and the octets there was room for behind the length, a cycle ago. Public
+        #: for proofs.
+        self.start, self.consume, self.room = (
+            Signal(range(RING_OCTETS)),
+            Signal(range(RING_OCTETS)),
+            Signal(range(RING_OCTETS), init=RING_OCTETS - 1),
+        )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.storage = storage = memory.Memory(shape=8, depth=RING_OCTETS, init=[])
         write, read = storage.write_port(), storage.read_port()
         start, consume, place = self.start, self.consume, Signal(range(RING_OCTETS))
+        committed = Signal()
+        m.d.sync += [committed.eq(self.commit), self.room.eq(consume - start - 1)]
         m.d.comb += [
             place.eq(start + 1 + self.offset),
-            self.full.eq(place == consume),
+            self.full.eq((self.offset == self.room) | committed),
             read.addr.eq(consume),
             # Never both at once: then it does not matter what the memory reads where it is written, and nothing is built to define it.
             read.en.eq(~write.en),

@@ -38,17 +38,22 @@ class RingSpec(wiring.Component):
             m.d.sync += reached.eq(0)
         with m.Elif(dut.write & (dut.offset == reached)):
             m.d.sync += reached.eq(reached + 1)
-        waiting = Signal()
-        m.d.sync += waiting.eq(dut.o.valid & ~dut.o.ready)
+        waiting, committed, popped = Signal(), Signal(), Signal()
+        m.d.sync += [waiting.eq(dut.o.valid & ~dut.o.ready), committed.eq(dut.commit), popped.eq(pop)]
+        octets = level + dut.offset + 1
         m.d.comb += [
-            # Committed octets and those of the packet in the making leave one free, and `full` says exactly when there is no more.
+            # Committed octets and those of the packet in the making leave one free; `full` says when there is no more, exactly but in the cycle after a
+            # commit and in that after an octet came out.
             Assert(level + reached < RING_OCTETS),
-            Assert((dut.offset > reached) | (dut.full == (level + dut.offset + 1 == RING_OCTETS))),
+            Assert((dut.offset > reached) | dut.full | (octets < RING_OCTETS)),
+            Assert((dut.offset > reached) | committed | (dut.full == (octets + popped == RING_OCTETS))),
             # Nothing comes out that was not committed, and what is offered stays.
             Assert(~dut.o.valid | (level != 0)),
             Assert(~waiting | dut.o.valid),
             # What makes the induction close: the pointers are as far apart as the count says.
             Assert(((dut.start - dut.consume) % RING_OCTETS) == level),
+            Assert(committed | ((dut.consume - dut.start - 1 - popped) % RING_OCTETS == dut.room)),
+            Assert(committed | (reached <= dut.room)),
             Assert(~waiting | (level != 0)),
             Cover(pop & (level == 1)),
             Cover(pop & dut.commit & (dut.offset == 2)),
@@ -108,7 +113,7 @@ class DeframerSpec(wiring.Component):
 PROOFS = (
     Proof(
         name="host_ring.room",
-        doc="buffers of the link: never more octets than they hold, full exactly when they are, nothing uncommitted comes out, valid holds",
+        doc="buffers of the link: never more octets than they hold, full when they are and seldom longer, nothing uncommitted comes out, valid holds",
         spec=RingSpec,
         depth=2,
         cover_depth=9,

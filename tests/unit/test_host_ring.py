@@ -112,6 +112,8 @@ def test_room_to_the_last_octet():
             for offset in range(size):
                 assert await put(ctx, dut, offset, 1)
             assert await put(ctx, dut, size, 0, commit=True)
+            assert ctx.get(dut.full), "in the cycle after a commit, whatever room there is"
+            await ctx.tick()
             left -= size + 1
         assert not await put(ctx, dut, 0, 1) and not await put(ctx, dut, 0, 0, commit=True)
         ctx.set(dut.o.ready, 1)
