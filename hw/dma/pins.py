@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
-from ..common.streams import Fifo, connect_streams
+from ..common.streams import Stage, connect_streams
 from .axi import ID_WIDTH, RESP_WIDTH, BurstRequest, ReadBus, TaggedBeat, TaggedRequest, WriteBeat, WritePort
 
 #: AxBURST: incrementing (IHI 0022, A3.4.1). AxCACHE: modifiable and bufferable, not cached (A4.4).
@@ -44,10 +44,10 @@ def connect_axi_pins(m: Module, top: Any, pins: Any, config: ChipConfig) -> None
 class AxiPins(wiring.Component):
     """Turns the read bus and the write port into flat AXI4 pins.
 
-    Every channel passes a two-entry FIFO, so that no output pin depends combinationally on an input pin (IHI 0022, A3.2.1). Writes have
-    ID 0; BID is ignored, as there is one ID.
+    Every channel passes a register stage: every pin and every member this drives comes from a flip-flop, so no output pin depends combinationally
+    on an input pin (IHI 0022, A3.2.1). Writes have ID 0; BID is ignored, as there is one ID.
 
-    Latency: one cycle on every channel. Throughput: one transfer a cycle on every channel. Reset empties the FIFOs: all valids are low.
+    Latency: one cycle on every channel. Throughput: one transfer a cycle on every channel. Reset empties the stages: all valids are low.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class AxiPins(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self._config
-        m.submodules.aw = aw = Fifo(shape=BurstRequest(config), depth=2)
-        m.submodules.w = w = Fifo(shape=WriteBeat(config), depth=2)
-        m.submodules.b = b = Fifo(shape=RESP_WIDTH, depth=2)
-        m.submodules.ar = ar = Fifo(shape=TaggedRequest(config), depth=2)
-        m.submodules.r = r = Fifo(shape=TaggedBeat(config), depth=2)
+        m.submodules.aw = aw = Stage(shape=BurstRequest(config))
+        m.submodules.w = w = Stage(shape=WriteBeat(config))
+        m.submodules.b = b = Stage(shape=RESP_WIDTH)
+        m.submodules.ar = ar = Stage(shape=TaggedRequest(config))
+        m.submodules.r = r = Stage(shape=TaggedBeat(config))
         connect_streams(m, self.write.request, aw.i)
         connect_streams(m, self.write.data, w.i)
         connect_streams(m, b.o, self.write.response)
@@ -100,8 +100,8 @@ class AxiPins(wiring.Component):
         ]
         return m
 
-    def _address(self, m: Module, prefix: str, queue: Fifo) -> None:
-        """Drives an address channel from its FIFO."""
+    def _address(self, m: Module, prefix: str, queue: Stage) -> None:
+        """Drives an address channel from its register stage."""
 
         def pin(name: str) -> Any:
             return getattr(self, f"m_axi_{prefix}{name}")

@@ -101,20 +101,6 @@ class TurnSpec(wiring.Component):
         return m
 
 
-class _CheckedPins(AxiPins):
-    """With what the induction needs to know: pointers and level of every FIFO agree."""
-
-    def elaborate(self, platform: Any) -> Module:
-        m = super().elaborate(platform)
-        for name in ("aw", "w", "b", "ar", "r"):
-            fifo = getattr(m.submodules, name)
-            m.d.comb += [
-                Assert((fifo.level <= 2) & (fifo.consume < 2) & (fifo.produce < 2)),
-                Assert((fifo.consume + fifo.level == fifo.produce) | (fifo.consume + fifo.level == fifo.produce + 2)),
-            ]
-        return m
-
-
 class PinsSpec(wiring.Component):
     """AW, W and AR hold valid and everything beside it until ready, whatever comes from either side; so do the two streams inwards."""
 
@@ -124,7 +110,7 @@ class PinsSpec(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.dut = dut = _CheckedPins(config=self._config)
+        m.submodules.dut = dut = AxiPins(config=self._config)
         for stream in (dut.read.request, dut.write.request, dut.write.data):
             free(m, stream.valid, stream.payload)
         free(m, dut.read.response.ready, dut.write.response.ready)
