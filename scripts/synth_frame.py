@@ -34,7 +34,7 @@ class Framed(wiring.Component):
             output = Signal(len(source), name="_".join(map(str, ("frame", *path))))
             m.d.comb += target.eq(output)
             for bit in range(len(source)):
-                name = "_".join(map(str, ("frame", *path, bit)))
+                name = "__".join(map(str, ("frame", *path, bit)))
                 m.submodules[name] = Instance(
                     "TRELLIS_FF", i_CLK=ClockSignal(), i_LSR=Const(0), i_CE=Const(1), i_DI=source[bit], o_Q=output[bit]
                 )
@@ -76,7 +76,7 @@ class Chained(wiring.Component):
             output = Signal(len(inside), name="_".join(map(str, ("frame", *path))))
             for bit in range(len(inside)):
                 source = ahead if member.flow is wiring.In else inside[bit] ^ behind
-                name = "_".join(map(str, ("frame", *path, bit)))
+                name = "__".join(map(str, ("frame", *path, bit)))
                 m.submodules[name] = Instance("SB_DFF", i_C=ClockSignal(), i_D=source, o_Q=output[bit])
                 if member.flow is wiring.In:
                     ahead = output[bit]
