@@ -115,7 +115,9 @@ class BoardTop(wiring.Component):
         rx = Signal(init=1)
         m.submodules.analyser_rx = FFSynchronizer(self.rx, rx, init=1)
         probes = {name: getattr(chip, name) for name in CHIP_PROBES} | {"rx": rx, "tx": self.tx}
-        m.submodules.analyser = analyser = Analyser(probes=probes, depth=self._board.analyser_depth)
+        widths = {name: len(Value.cast(value)) for name, value in probes.items()}
+        m.submodules.analyser = analyser = Analyser(probes=widths, depth=self._board.analyser_depth)
+        m.d.comb += [getattr(analyser, f"i_{name}").eq(value) for name, value in probes.items()]
         connect(m, registers.analyser, analyser.registers)
 
     def _connect_chip(self, m: Module, chip: Any, memory: BoardMemory, csr: CsrAccess) -> None:

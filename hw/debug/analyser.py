@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, ValueLike
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, ValueLike
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In
 
@@ -70,14 +70,16 @@ class Analyser(wiring.Component):
 
     Parameters
     ----------
-    probes : mapping of name to Value
-        Signals of the same clock, anywhere in the design; their order is that of the bits of a sample.
+    probes : mapping of name to int
+        Widths; their order is that of the bits of a sample.
     depth : int
         Samples, a power of two from 16 to 65,536.
 
     Members
     -------
     registers : In(RegisterPort)
+    i_<name> : In(width), for each probe
+        Used by a flip-flop only.
 
     Raises
     ------
@@ -85,20 +87,22 @@ class Analyser(wiring.Component):
         if there are no probes or too many bits of them, or `depth` is no such number.
     """
 
-    def __init__(self, *, probes: Mapping[str, ValueLike], depth: int) -> None:
-        self._probes: dict[str, Value] = {name: Value.cast(value) for name, value in probes.items()}
-        self._bits = sum(len(value) for value in self._probes.values())
+    def __init__(self, *, probes: Mapping[str, int], depth: int) -> None:
+        self._probes = dict(probes)
+        self._bits = sum(probes.values())
         if not 1 <= self._bits <= MAX_BITS:
             raise ValueError(f"probes must have 1 to {MAX_BITS} bits together, not {self._bits}: leave some out")
         if not isinstance(depth, int) or not 16 <= depth <= MAX_DEPTH or depth & (depth - 1):
             raise ValueError(f"depth must be a power of two from 16 to {MAX_DEPTH}, not {depth!r}")
         self._depth = depth
-        super().__init__({"registers": In(RegisterPort())})
+        super().__init__({"registers": In(RegisterPort())} | {f"i_{name}": In(width) for name, width in probes.items()})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         state = _State(self._bits, self._depth)
-        m.submodules.samples = samples = memory.Memory(shape=self._bits + STAMP_BITS, depth=self._depth, init=[])
+        # What is read where it is written at that moment is of no sample that anybody fetches yet.
+        attributes = {"no_rw_check": "1"}
+        m.submodules.samples = samples = memory.Memory(shape=self._bits + STAMP_BITS, depth=self._depth, init=[], attrs=attributes)
         self._write(m, state)
         self._capture(m, state, samples.write_port())
         self._read(m, state, samples.read_port())
@@ -124,7 +128,7 @@ class Analyser(wiring.Component):
         taken, sample = Signal(self._bits, reset_less=True), Signal(self._bits, reset_less=True)
         hit, hit_before, moved, differs = (Signal(name=name, reset_less=True) for name in ("hit", "hit_before", "moved", "differs"))
         m.d.sync += [
-            taken.eq(Cat(self._probes.values())),
+            taken.eq(Cat(getattr(self, f"i_{name}") for name in self._probes)),
             sample.eq(taken),
             hit.eq(((taken ^ state.value) & state.mask) == 0),
             hit_before.eq(hit),
@@ -178,11 +182,10 @@ class Analyser(wiring.Component):
         sample = Signal(self._bits + STAMP_BITS, reset_less=True)
         m.d.sync += sample.eq(read.data)
         parts = Array(sample[low : low + 32] for low in range(0, len(sample), 32))
-        widths = {name: len(value) for name, value in self._probes.items()}
         geometry = {"depth": self._depth, "width": self._bits, "stamp": STAMP_BITS}
         values: dict[int, ValueLike] = {
             0: Cat(state.armed, state.triggered, state.done, state.full),
-            IDENTITY_NUMBER: identity(widths, self._depth),
+            IDENTITY_NUMBER: identity(self._probes, self._depth),
             2: sum(value << GEOMETRY[name][0] for name, value in geometry.items()),
             5: state.trigger,
             6: state.place,
