@@ -18,6 +18,7 @@ from .control.decode import snake
 from .control.job import JobControl
 from .control.semaphores import Semaphores
 from .control.sequencer import Sequencer
+from .control.window import Window
 from .dma.load import LoadDma
 from .dma.pins import AxiPins, axi_pin_members, connect_axi_pins
 from .dma.read_mux import ReadMux
@@ -84,6 +85,7 @@ class Chip(wiring.Component):
         m.submodules.job = job = JobControl()
         m.submodules.counters = counters = Counters(config=config)
         m.submodules.semaphores = semaphores = Semaphores(config=config)
+        m.submodules.window = window = Window(config=config)
         m.submodules.sbuf = sbuf = Sbuf(config=config)
         m.submodules.access = access = LineAccess(config=config)
         m.submodules.psum = psum = PsumBanks(config=config)
@@ -124,8 +126,13 @@ class Chip(wiring.Component):
             connect(m, sequencers[name].wait, semaphores.wait[engine.index])
             for slot in range(2):
                 connect(m, sequencers[name].post[slot], semaphores.post[engine.index][slot])
-        m.d.comb += [semaphores.i_clear.eq(job.o_start)]
-        m.d.comb += [block.i_start.eq(job.o_start) for block in (tensor, load, store, *sequencers.values())]
+        m.d.comb += [
+            semaphores.i_clear.eq(job.o_start),
+            window.i_base.eq(Cat(registers.r_dram_base_lo, registers.r_dram_base_hi)),
+            window.i_size.eq(Cat(registers.r_dram_size_lo, registers.r_dram_size_hi)),
+        ]
+        m.d.comb += [sequencer.i_window.eq(window.o) for sequencer in sequencers.values()]
+        m.d.comb += [block.i_start.eq(job.o_start) for block in (tensor, load, store, window, *sequencers.values())]
         for name in ("load", "store"):
             connect(m, engines[name].error, sequencers[name].i_error)
 
@@ -149,8 +156,6 @@ class Chip(wiring.Component):
             sequencer.engine_state.eq(engine.o_state),
             sequencer.i_base.eq(Cat(register("QUEUE_BASE_LO"), register("QUEUE_BASE_HI"))),
             sequencer.i_count.eq(register("QUEUE_COUNT")),
-            sequencer.i_dram_base.eq(Cat(registers.r_dram_base_lo, registers.r_dram_base_hi)),
-            sequencer.i_dram_size.eq(Cat(registers.r_dram_size_lo, registers.r_dram_size_hi)),
             register("RETIRED").eq(sequencer.o_retired),
             register("CAUSE").eq(sequencer.o_cause),
             register("INDEX").eq(sequencer.o_index),

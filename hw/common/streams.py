@@ -57,7 +57,8 @@ class Fifo(wiring.Component):
         produce, consume = self.produce, self.consume
         push, pop = Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(self.level != depth),
+            # The highest bit of `level` where the depth is a power of two.
+            self.i.ready.eq(~self.level[-1] if depth & (depth - 1) == 0 else self.level != depth),
             self.o.valid.eq(self.level != 0),
             push.eq(self.i.valid & self.i.ready),
             pop.eq(self.o.valid & self.o.ready),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,8 +28,9 @@ class Completion(wiring.Component):
     retires. One behind the instruction at which the engine has halted (`i_halted`, `i_halt_index`) neither posts nor retires: it is dropped.
 
     Latency: the posts are offered in the cycle after `done`; an instruction retires in the cycle of the last answer, one without posts in the
-    cycle after `done`. Throughput: one instruction a cycle if posts are answered at once. A `done` without an instruction of its kind in flight is
-    ignored. Reset empties the queues.
+    cycle after `done`. Of two kinds that are done, the older is known a cycle after the later of the two came to the front of its queue; until then neither
+    comes to the head. Throughput: one instruction a cycle if posts are answered at once; one in two cycles where both kinds are done. A `done` without an
+    instruction of its kind in flight is ignored. Reset empties the queues.
 
     Parameters
     ----------
@@ -53,7 +54,11 @@ class Completion(wiring.Component):
     o_undone : Out(32)
         The oldest instruction that is not done, of an engine with one kind of instruction: how many were done, those of this cycle included, since reset.
     o_inflight : Out(1)
-        Some instruction has not retired yet and may; the oldest of them is `o_oldest`.
+        Some instruction has not retired yet and may.
+    o_oldest : Out(32)
+        The oldest of them, once nothing has come or gone for four cycles.
+    o_retired : Out(32)
+        How many have retired.
 
     Raises
     ------
@@ -75,6 +80,7 @@ class Completion(wiring.Component):
             "o_undone": Out(INDEX_WIDTH),
             "o_inflight": Out(1),
             "o_oldest": Out(INDEX_WIDTH),
+            "o_retired": Out(INDEX_WIDTH),
         }
         for name in self._channels:
             members[f"i_{name}"] = In(stream.Signature(posts_layout()))
@@ -97,56 +103,57 @@ class Completion(wiring.Component):
             counted.append(done)
         head, full, free = Signal(posts_layout()), Signal(), Signal()
         todo = Signal(POSTS)
-        oldest = self._oldest(m, queues, Cat(due), "due")
-        m.d.comb += self.o_index.eq(head.index)
+        chosen_of, is_first_older = self._oldest(m, queues, due)
+        # One kind is done in order, so its instructions need no index of their own.
+        m.d.comb += self.o_index.eq(head.index if len(queues) > 1 else self.o_retired)
         self._post(m, head, full, free, todo)
         # The next head: later assignments win over the answers of the one before.
         with m.If(free):
-            m.d.sync += full.eq(Cat(oldest).any())
-        for queue, chosen in zip(queues, oldest, strict=True):
+            m.d.sync += full.eq(Cat(chosen_of).any())
+        for queue, chosen in zip(queues, chosen_of, strict=True):
             m.d.comb += queue.o.ready.eq(chosen & free)
             with m.If(chosen & free):
                 posts = queue.o.payload
                 m.d.sync += [head.eq(posts), todo.eq(Cat(posts[f"post{slot}"].count != 0 for slot in range(POSTS)))]
-        if len(counted) == 1:
-            undone = Signal(INDEX_WIDTH)
-            m.d.comb += self.o_undone.eq(undone + counted[0])
-            m.d.sync += undone.eq(self.o_undone)
-
+        m.d.sync += self.o_retired.eq(self.o_retired + self.o_retire)
         present = Cat(queue.o.valid for queue in queues)
         m.d.comb += self.o_inflight.eq(full | Mux(self.i_abandon, Cat(due).any(), present.any()))
-        for queue, chosen in zip(queues, self._oldest(m, queues, present, "present"), strict=True):
-            with m.If(chosen):
-                m.d.comb += self.o_oldest.eq(queue.o.payload.index)
-        with m.If(full & (~present.any() | (len(queues) == 1) | (head.index < self._front(queues, present)))):
-            m.d.comb += self.o_oldest.eq(head.index)
+        if len(queues) == 1:
+            undone = Signal(INDEX_WIDTH)
+            m.d.comb += [self.o_undone.eq(undone + counted[0]), self.o_oldest.eq(self.o_retired)]
+            m.d.sync += undone.eq(self.o_undone)
+        else:
+            front, is_head_older = Signal(INDEX_WIDTH), Signal()
+            m.d.sync += [
+                front.eq(Mux(present[0] & (~present[1] | is_first_older), queues[0].o.payload.index, queues[1].o.payload.index)),
+                is_head_older.eq(head.index < front),
+                self.o_oldest.eq(Mux(full & (~present.any() | is_head_older), head.index, front)),
+            ]
         return m
 
     @staticmethod
-    def _front(queues: list[Any], present: Value) -> Value:
-        """The lowest index at the front of two queues; of one, its front."""
-        first, last = queues[0].o.payload.index, queues[-1].o.payload.index
-        return Mux(present[0] & (~present[-1] | (first < last)), first, last)
-
-    def _oldest(self, m: Module, queues: list[Any], candidates: Value, name: str) -> list[Signal]:
-        """One-hot: the candidate with the lowest index."""
-        result = []
-        for number, queue in enumerate(queues):
-            younger = [
-                ~candidates[other] | (queue.o.payload.index < queues[other].o.payload.index)
-                for other in range(len(queues)) if other != number
-            ]  # fmt: skip
-            chosen = Signal(name=f"oldest_{name}_{self._channels[number]}")
-            m.d.comb += chosen.eq(candidates[number] & Cat(younger, 1).all())
-            result.append(chosen)
-        return result
+    def _oldest(m: Module, queues: list[Any], due: list[Signal]) -> tuple[list[Value], Value]:
+        """One-hot: the kind to come to the head; and whether that of the first queue is older, where both have one and none has left."""
+        if len(queues) == 1:
+            return [due[0]], Const(1)
+        first, last = queues
+        is_first_older, is_known = Signal(), Signal()
+        m.d.sync += [
+            is_first_older.eq(first.o.payload.index < last.o.payload.index),
+            is_known.eq(first.o.valid & last.o.valid & ~(first.o.ready | last.o.ready)),
+        ]
+        chosen = [
+            due[0] & (~due[1] | (is_known & is_first_older)),
+            due[1] & (~due[0] | (is_known & ~is_first_older)),
+        ]
+        return chosen, is_first_older
 
     def _post(self, m: Module, head: Any, full: Signal, free: Signal, todo: Signal) -> None:
         """Offers the posts of the head, collects the answers."""
         # Whether the head is behind the halt is known a cycle after either: until then it stands still.
         is_judged, is_behind, is_open, is_dropped, is_answered = Signal(), Signal(), Signal(), Signal(), Signal()
         over, refused = Signal(POSTS), Signal(POSTS)
-        m.d.sync += [is_judged.eq(full & ~free & self.i_halted), is_behind.eq(head.index > self.i_halt_index)]
+        m.d.sync += [is_judged.eq(full & ~free & self.i_halted), is_behind.eq(self.o_index > self.i_halt_index)]
         m.d.comb += [
             is_open.eq(full & (~self.i_halted | (is_judged & ~is_behind))),
             is_dropped.eq(full & self.i_halted & is_judged & is_behind),

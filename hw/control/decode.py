@@ -33,13 +33,13 @@ def channels(engine: str) -> list[str]:
 
 
 def fetched_layout(engine: str) -> data.StructLayout:
-    """An instruction as it was fetched. With `error` set, the low `ADDRESS_WIDTH` bits of `word` are the address of the failed fetch."""
+    """An instruction as it was fetched. With `error` set, the low `ADDRESS_WIDTH` bits of `word` are the address of the failed fetch, the others undefined."""
     return data.StructLayout({"word": ENGINES[engine].bits, "error": 1})
 
 
 def checked_layout(engine: str) -> data.StructLayout:
-    """An instruction with its verdict. With a `cause` other than NONE, the low `ADDRESS_WIDTH` bits of `word` are ADDRESS."""
-    return data.StructLayout({"word": ENGINES[engine].bits, "cause": CAUSE_WIDTH})
+    """An instruction with its verdict. With a `cause` other than NONE, `address` is ADDRESS and `word` undefined; else `address` is."""
+    return data.StructLayout({"word": ENGINES[engine].bits, "cause": CAUSE_WIDTH, "address": ADDRESS_WIDTH})
 
 
 def field_value(word: Value, item: Field) -> Value:

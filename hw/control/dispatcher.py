@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..common.isa import Cause, instructions_of
+from ..common.isa import ENGINES, Cause, instructions_of
 from .command import command_layout
 from .completion import posts_layout
 from .decode import ADDRESS_WIDTH, CAUSE_WIDTH, INDEX_WIDTH, Decoder, channels, checked_layout, field_value, snake
@@ -16,9 +16,12 @@ from .semaphores import SemaphoreWait
 class Dispatcher(wiring.Component):
     """Issues checked instructions in order: wait0, then wait1, then the command, its posts being put aside in the same cycle.
 
-    Latency: a command is offered in the cycle its instruction arrives if it has no waits, else in the cycle after its last wait was
-    served. Throughput: one instruction a cycle without waits. An instruction with a cause is never issued: `o_failed` shows it for as long
-    as it is at the head. A command or wait once offered stays until taken, unless `i_run` falls. Reset starts over at index 0.
+    The instruction at the head is in flip-flops, decoded, so commands, waits and posts come early in the cycle, and nothing that depends on the engine
+    goes back to `i`.
+
+    Latency: a command is offered in the cycle after its instruction is taken if it has no waits, else in the cycle after its last wait was
+    served. Throughput: one instruction in two cycles without waits. An instruction with a cause is taken and never issued: `o_failed` shows it
+    until reset. A command or wait once offered stays until taken, unless `i_run` falls. Reset starts over at index 0.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ class Dispatcher(wiring.Component):
         Transfers in exactly the cycles `o_NAME` does; the command is only offered while its `ready` is high, which must not fall without a
         transfer.
     o_failed : Out(1)
-        The next instruction has a cause: `o_cause`, `o_address`.
+        The next instruction has a cause: `o_cause`, `o_address`. The latter is that of `i`, where it must stay.
     o_index : Out(32)
         Index of the next instruction.
     o_idle : Out(1)
@@ -64,36 +67,46 @@ class Dispatcher(wiring.Component):
             members[f"o_{snake(item.name)}"] = Out(stream.Signature(command_layout(item.name)))
             members[f"posts_{snake(item.name)}"] = Out(stream.Signature(posts_layout()))
         super().__init__(members)
-        #: Waits of the instruction at the head that have been served; public for proofs.
-        self.served = Signal(2)
+        #: The instruction at the head, its kind (one-hot, none if it is erroneous or absent), the waits that it has left, and whether there is none.
+        #: Public for proofs.
+        self.word, self.kind = Signal(ENGINES[engine].bits, reset_less=True), Signal(len(channels(engine)))
+        self.wanted, self.is_served = Signal(2), Signal()
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        decoder = Decoder(self._engine, self.i.payload.word)
-        good, issue = Signal(), Signal()
-        served, wanted = self.served, Signal(2)
+        coming, decoder = Decoder(self._engine, self.i.payload.word), Decoder(self._engine, self.word)
+        valid, issue, good = Signal(), Signal(), Signal()
+        kind, wanted, coming_waits = self.kind, self.wanted, Signal(2)
         m.d.comb += [
-            self.o_idle.eq(~self.i.valid),
-            self.o_cause.eq(self.i.payload.cause),
-            self.o_address.eq(self.i.payload.word),
-            self.o_failed.eq(self.i.valid & (self.o_cause != Cause.NONE)),
-            good.eq(self.i_run & self.i.valid & (self.o_cause == Cause.NONE)),
-            wanted.eq(Cat(decoder.header(f"wait{slot}_count") != 0 for slot in range(2)) & ~served),
-            self.wait.valid.eq(good & wanted.any()),
+            self.i.ready.eq(~valid),
+            self.o_idle.eq(~valid),
+            self.o_address.eq(self.i.payload.address),
+            good.eq(self.i.payload.cause == Cause.NONE),
+            coming_waits.eq(Cat(coming.header(f"wait{slot}_count") != 0 for slot in range(2))),
+            self.wait.valid.eq(self.i_run & wanted.any()),
             self.wait.semaphore.eq(Mux(wanted[0], decoder.header("wait0_semaphore"), decoder.header("wait1_semaphore"))),
             self.wait.count.eq(Mux(wanted[0], decoder.header("wait0_count"), decoder.header("wait1_count"))),
-            self.i.ready.eq(issue),
         ]
+        with m.If(~valid & self.i.valid):
+            m.d.sync += [
+                valid.eq(1),
+                self.word.eq(self.i.payload.word),
+                self.o_cause.eq(self.i.payload.cause),
+                self.o_failed.eq(~good),
+                kind.eq(Mux(good, Cat(coming.is_a(item) for item in coming.instructions), 0)),
+                wanted.eq(Mux(good, coming_waits, 0)),
+                self.is_served.eq(~coming_waits.any()),
+            ]
         with m.If(self.wait.valid & self.wait.ready):
-            m.d.sync += served.eq(Mux(wanted[0], 0b01, 0b11))
+            m.d.sync += [wanted.eq(Mux(wanted[0], wanted & 0b10, 0)), self.is_served.eq(~wanted.all())]
         with m.If(issue):
-            m.d.sync += [served.eq(0), self.o_index.eq(self.o_index + 1)]
+            m.d.sync += [valid.eq(0), kind.eq(0), self.o_index.eq(self.o_index + 1)]
         taken = []
-        for item in decoder.instructions:
+        for position, item in enumerate(decoder.instructions):
             command, posts = getattr(self, f"o_{snake(item.name)}"), getattr(self, f"posts_{snake(item.name)}")
             transfer = command.valid & command.ready
             m.d.comb += [
-                command.valid.eq(good & ~wanted.any() & decoder.is_a(item) & posts.ready),
+                command.valid.eq(self.i_run & kind[position] & self.is_served & posts.ready),
                 posts.valid.eq(transfer),
                 posts.payload.index.eq(self.o_index),
             ]

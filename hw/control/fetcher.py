@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
@@ -11,12 +11,7 @@ from ..common.isa import ENGINES
 from ..common.streams import Fifo, connect_streams
 from ..dma.axi import ReadPort
 from .decode import ADDRESS_WIDTH, INDEX_WIDTH, channels, fetched_layout
-
-
-def window_layout(config: ChipConfig) -> data.StructLayout:
-    """The DRAM the chip may touch: bytes `low` up to but not including `high`, both at most 2**axi_address_width."""
-    width = config.axi_address_width + 1
-    return data.StructLayout({"low": width, "high": width})
+from .window import window_layout
 
 
 class Fetcher(wiring.Component):
@@ -29,7 +24,7 @@ class Fetcher(wiring.Component):
     address, and no traffic. A burst answered with an error becomes an entry with `error` and the instruction's address; nothing is asked
     for or delivered after it. A start in the middle of a job drops what is still to come of the old one.
 
-    Latency: the first request is valid 3 cycles after `i_start` (an error entry: 2 cycles), an instruction is at `o` in the cycle after
+    Latency: the first request is valid 4 cycles after `i_start`, as is an error entry; an instruction is at `o` in the cycle after
     its last beat. Throughput: one request and one beat a cycle. Reset: nothing in flight is expected any more (the interconnect must be
     reset too).
 
@@ -41,7 +36,7 @@ class Fetcher(wiring.Component):
     Members
     -------
     i_start : In(1)
-        Pulse; `i_base` and `i_count` are read with it, `i_window` from the cycle after it.
+        Pulse; `i_base` and `i_count` are read with it, `i_window` as `Window` gives it.
     i_halt : In(1)
         While high no further burst is requested.
     i_base : In(64)
@@ -77,21 +72,22 @@ class Fetcher(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        depth = self._config.queue_depth
+        depth, size = self._config.queue_depth, ENGINES[self._engine].instruction_bytes
+        low, high = (size - 1).bit_length(), self._config.axi_address_width
         layout = fetched_layout(self._engine)
         m.submodules.queue = queue = ResetInserter(self.i_start)(Fifo(shape=layout, depth=depth))
         connect_streams(m, queue.o, self.o)
 
-        remaining, address = Signal(INDEX_WIDTH), Signal(ADDRESS_WIDTH)
-        checking, refused, broken = Signal(), Signal(), Signal()
+        # A queue inside the window has no more instructions than `remaining` counts, and its addresses differ in `number` alone.
+        remaining, number = Signal(high - low + 1), Signal(high - low)
+        more, refused, broken = Signal(), Signal(), Signal()
         issue, popped, returned = Signal(), Signal(), Signal()
         # `reserved`: instructions asked for and not yet taken from `o`; `outstanding`: asked for and not yet returned, `stale` of them for an earlier job.
         reserved, outstanding, stale = (Signal(range(depth + 1), name=name) for name in ("reserved", "outstanding", "stale"))
         m.d.comb += [
             popped.eq(self.o.valid & self.o.ready),
             issue.eq(
-                (remaining != 0)
-                & ~checking
+                more
                 & ~broken
                 & ~self.i_halt
                 & ~self.i_start
@@ -101,36 +97,43 @@ class Fetcher(wiring.Component):
             ),
             self.o_busy.eq(outstanding != 0),
         ]
-        m.d.sync += outstanding.eq(outstanding + issue - returned)
+        m.d.sync += [outstanding.eq(outstanding + issue - returned), reserved.eq(reserved + issue - popped)]
         with m.If(returned & (stale != 0)):
             m.d.sync += stale.eq(stale - 1)
-        self._check(m, remaining, address, checking, refused)
-        self._request(m, issue, address)
         with m.If(issue):
-            m.d.sync += [remaining.eq(remaining - 1), address.eq(address + ENGINES[self._engine].instruction_bytes)]
-        self._collect(m, queue.i, address, stale, checking & refused, broken, returned)
-        m.d.sync += reserved.eq(reserved + issue - popped)
+            m.d.sync += [remaining.eq(remaining - 1), number.eq(number + 1), more.eq(remaining != 1)]
+        self._check(m, more, refused)
+        self._request(m, issue, number)
+        self._collect(m, queue.i, stale, refused, broken, returned)
         with m.If(self.i_start):
             m.d.sync += [
-                remaining.eq(self.i_count), address.eq(self.i_base), checking.eq(1), broken.eq(0), reserved.eq(0),
+                remaining.eq(self.i_count), number.eq(self.i_base[low:]), more.eq(0), broken.eq(0), reserved.eq(0),
                 stale.eq(outstanding - returned),
             ]  # fmt: skip
         return m
 
-    def _check(self, m: Module, remaining: Value, address: Value, checking: Value, refused: Signal) -> None:
-        """In the cycle after the start: the whole queue against the window."""
-        size = ENGINES[self._engine].instruction_bytes
-        end = Signal(ADDRESS_WIDTH + 1)
-        m.d.comb += [
-            end.eq(address + (remaining << (size.bit_length() - 1))),
-            refused.eq((remaining != 0) & ((address & (size - 1)).any() | (address < self.i_window.low) | (end > self.i_window.high))),
+    def _check(self, m: Module, more: Signal, refused: Signal) -> None:
+        """In three cycles after the start: the whole queue against the window, in units of an instruction; it begins, or is refused in one cycle."""
+        low, high = (ENGINES[self._engine].instruction_bytes - 1).bit_length(), self._config.axi_address_width
+        window = self.i_window
+        base, count, end = Signal(ADDRESS_WIDTH), Signal(INDEX_WIDTH), Signal(max(high - low, INDEX_WIDTH) + 1)
+        started, summed, empty, outside = Signal(), Signal(), Signal(), Signal()
+        begun = Cat(window.low[:low].any(), window.low[low:])
+        m.d.sync += [
+            started.eq(self.i_start),
+            summed.eq(started & ~self.i_start),
+            end.eq(base[low:high] + count),
+            empty.eq(count == 0),
+            outside.eq(base[:low].any() | base[high:].any() | (Cat(Const(0, 1), base[low:high]) < begun)),
+            refused.eq(0),
         ]
-        with m.If(checking):
-            m.d.sync += checking.eq(0)
-            with m.If(refused):
-                m.d.sync += remaining.eq(0)
+        with m.If(self.i_start):
+            m.d.sync += [base.eq(self.i_base), count.eq(self.i_count)]
+        with m.Elif(summed & ~empty):
+            is_outside = outside | (end > window.high[low:])
+            m.d.sync += [more.eq(~is_outside), refused.eq(is_outside)]
 
-    def _request(self, m: Module, issue: Value, address: Value) -> None:
+    def _request(self, m: Module, issue: Value, number: Value) -> None:
         line, size = self._config.line_bytes, ENGINES[self._engine].instruction_bytes
         request = self.fetch.request
         with m.If(request.ready):
@@ -138,27 +141,28 @@ class Fetcher(wiring.Component):
         with m.If(issue):
             m.d.sync += [
                 request.valid.eq(1),
-                request.payload.address.eq(address & ~(line - 1)),
+                request.payload.address.eq((number << (size - 1).bit_length()) & ~(line - 1)),
                 request.payload.length.eq(max(size // line, 1) - 1),
             ]
 
-    def _collect(self, m: Module, sink: Any, address: Value, stale: Value, refused: Value, broken: Signal, returned: Signal) -> None:
-        """Assembles beats into instructions; `place` is the address of the instruction that returns next."""
+    def _collect(self, m: Module, sink: Any, stale: Value, refused: Value, broken: Signal, returned: Signal) -> None:
+        """Assembles beats into instructions; `place` is the address of the instruction that returns next, at first the base, wherever it is."""
         size, line = ENGINES[self._engine].instruction_bytes, self._config.line_bytes
+        low, high = (size - 1).bit_length(), self._config.axi_address_width
         beat = self.fetch.response
         bits, width = 8 * size, 8 * line
         place = Signal(ADDRESS_WIDTH)
         failed, error, live = Signal(), Signal(), Signal()
         word: Value
         if size > line:
-            head = Signal(bits - width)
+            head = Signal(bits - width, reset_less=True)
             word = Cat(head, beat.payload.data)
             with m.If(beat.valid):
                 m.d.sync += head.eq(word[width:])
         elif size == line:
             word = beat.payload.data
         else:
-            word = beat.payload.data.word_select(place[size.bit_length() - 1 : line.bit_length() - 1], bits)
+            word = beat.payload.data.word_select(place[low : line.bit_length() - 1], bits)
         m.d.comb += [
             beat.ready.eq(1),
             returned.eq(beat.valid & beat.payload.last),
@@ -166,11 +170,11 @@ class Fetcher(wiring.Component):
             live.eq(returned & (stale == 0) & ~broken),
             sink.valid.eq(live | refused),
             sink.payload.error.eq(failed | refused),
-            sink.payload.word.eq(Mux(refused, address, Mux(failed, place, word))),
+            sink.payload.word.eq(Cat(Mux(failed | refused, place, word[:ADDRESS_WIDTH]), word[ADDRESS_WIDTH:])),
         ]
         with m.If(beat.valid):
             m.d.sync += error.eq(~beat.payload.last & failed)
         with m.If(live):
-            m.d.sync += [place.eq(place + size), broken.eq(failed)]
+            m.d.sync += [place[low:high].eq(place[low:high] + 1), broken.eq(failed)]
         with m.If(self.i_start):
             m.d.sync += place.eq(self.i_base)

@@ -8,18 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import Cause, instructions_of
-from ..common.streams import Fifo, connect_streams
+from ..common.streams import connect_streams
 from ..dma.axi import AxiError, ReadPort
 from .checker import Checker
 from .command import EngineState, command_layout
 from .completion import Completion
-from .decode import ADDRESS_WIDTH, CAUSE_WIDTH, INDEX_WIDTH, channels, checked_layout, snake
+from .decode import ADDRESS_WIDTH, CAUSE_WIDTH, INDEX_WIDTH, channels, snake
 from .dispatcher import Dispatcher
-from .fetcher import Fetcher, window_layout
+from .fetcher import Fetcher
 from .semaphores import POSTS, SemaphorePost, SemaphoreWait
-
-#: Checked instructions that may wait for dispatch.
-CHECKED_DEPTH = 4
+from .window import window_layout
 
 
 class TraceState(enum.Enum, shape=3):
@@ -52,10 +50,10 @@ class Sequencer(wiring.Component):
     `i_halt` records its cause, and for DEADLOCK the instruction that waits and its semaphore, for WATCHDOG the oldest in flight or the
     next to be dispatched, unless the engine has halted or finished.
 
-    Latency: 3 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 4 + D cycles, D
-    as in `Checker`. Throughput: see `Checker`; the queue behind it (`CHECKED_DEPTH`) gives one a cycle in bursts. Reset: as before the
-    first start, that is neither finished nor halted. A start begins afresh in whatever state the sequencer is; the engine must be started
-    with it.
+    Latency: 4 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 7 + D cycles, D
+    as in `Checker`; `o_finished` follows the last retirement by two cycles. Throughput: see `Checker`; its queue (`CHECKED_DEPTH`) gives one in two
+    cycles in bursts. Reset: as before the first start, that is neither finished nor halted. A start begins afresh in whatever state the sequencer
+    is; the engine must be started with it.
 
     Parameters
     ----------
@@ -65,11 +63,11 @@ class Sequencer(wiring.Component):
     Members
     -------
     i_start : In(1)
-        Pulse; base, count and the window are read with it.
+        Pulse; base and count are read with it.
     i_base : In(64), i_count : In(32)
         The queue: byte address and number of instructions.
-    i_dram_base, i_dram_size : In(64)
-        The window.
+    i_window : In(window_layout)
+        As `Window` gives it.
     fetch : Out(ReadPort), wait : Out(SemaphoreWait), post : array of Out(SemaphorePost)
     o_NAME : Out(stream of command_layout(NAME)), done_NAME : In(1), for each instruction of the engine
         A command once offered stays until taken, unless the engine is halted from outside, by its own error, or started anew.
@@ -100,7 +98,7 @@ class Sequencer(wiring.Component):
         self._engine = engine
         members: dict[str, Any] = {
             "i_start": In(1), "i_base": In(ADDRESS_WIDTH), "i_count": In(INDEX_WIDTH),
-            "i_dram_base": In(ADDRESS_WIDTH), "i_dram_size": In(ADDRESS_WIDTH),
+            "i_window": In(window_layout(config)),
             "fetch": Out(ReadPort(config)), "wait": Out(SemaphoreWait()), "post": Out(SemaphorePost()).array(POSTS),
             "engine_state": In(EngineState), "i_error": In(AxiError(config)), "i_halt": In(1), "i_halt_cause": In(CAUSE_WIDTH),
             "o_halted": Out(1), "o_finished": Out(1), "o_waiting": Out(1), "o_inflight": Out(1),
@@ -116,39 +114,37 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config, engine = self._config, self._engine
-        started, broken, retired = Signal(), Signal(), Signal()
+        # `running`: started and not halted.
+        started, running, broken, is_through, is_dispatched = Signal(), Signal(), Signal(), Signal(), Signal()
         count = Signal(INDEX_WIDTH)
         restarted = ResetInserter(self.i_start)
         m.submodules.fetcher = fetcher = Fetcher(config=config, engine=engine)
         m.submodules.checker = checker = restarted(Checker(config=config, engine=engine))
-        m.submodules.checked = checked = restarted(Fifo(shape=checked_layout(engine), depth=CHECKED_DEPTH))
         m.submodules.dispatcher = dispatcher = restarted(Dispatcher(engine=engine))
         m.submodules.completion = completion = restarted(Completion(engine=engine))
         connect_streams(m, fetcher.o, checker.i)
-        connect_streams(m, checker.o, checked.i)
-        connect_streams(m, checked.o, dispatcher.i)
-
-        self._window(m, fetcher, checker)
+        connect_streams(m, checker.o, dispatcher.i)
         m.d.comb += [
-            retired.eq(completion.o_retire),
+            fetcher.i_window.eq(self.i_window),
+            checker.i_window.eq(self.i_window),
+            self.o_retired.eq(completion.o_retired),
             completion.i_halted.eq(self.o_halted),
             completion.i_halt_index.eq(self.o_index),
             # After an error of the engine nothing in flight will be done.
             completion.i_abandon.eq(broken),
         ]
         self._engine_side(m, dispatcher, completion)
-        self._record(m, started, broken, dispatcher, completion)
-        with m.If(retired):
-            m.d.sync += self.o_retired.eq(self.o_retired + 1)
+        self._record(m, started, running, broken, dispatcher, completion)
+        m.d.sync += [is_through.eq(self.o_retired == count), is_dispatched.eq(dispatcher.o_index == count)]
         with m.If(self.i_start):
-            m.d.sync += [started.eq(1), count.eq(self.i_count), self.o_retired.eq(0)]
+            m.d.sync += [started.eq(1), count.eq(self.i_count), is_through.eq(0), is_dispatched.eq(0)]
         m.d.comb += [
             fetcher.i_start.eq(self.i_start),
             fetcher.i_base.eq(self.i_base),
             fetcher.i_count.eq(self.i_count),
             fetcher.i_halt.eq(self.o_halted),
-            dispatcher.i_run.eq(started & ~self.o_halted),
-            self.o_finished.eq(started & ~self.o_halted & (self.o_retired == count)),
+            dispatcher.i_run.eq(running),
+            self.o_finished.eq(is_through & running),
             self.o_waiting.eq(self.wait.valid & ~self.wait.ready),
             self.o_inflight.eq(completion.o_inflight | fetcher.o_busy | (broken & (self.engine_state != EngineState.IDLE))),
             self.o_progress.eq(
@@ -158,21 +154,8 @@ class Sequencer(wiring.Component):
                 | (self.fetch.response.valid & self.fetch.response.ready)
             ),
         ]
-        starved = dispatcher.o_idle & (dispatcher.o_index != count)
-        self._state(m, started & ~self.o_finished, starved)
+        self._state(m, started & ~self.o_finished, dispatcher.o_idle & ~is_dispatched)
         return m
-
-    def _window(self, m: Module, fetcher: Any, checker: Any) -> None:
-        """The window at the start, cut to what the address bus reaches."""
-        window = Signal(window_layout(self._config))
-        reach = 1 << self._config.axi_address_width
-
-        def cut(address: Value) -> Value:
-            return Mux(address > reach, reach, address)
-
-        with m.If(self.i_start):
-            m.d.sync += [window.low.eq(cut(self.i_dram_base)), window.high.eq(cut(self.i_dram_base + self.i_dram_size))]
-        m.d.comb += [fetcher.i_window.eq(window), checker.i_window.eq(window)]
 
     def _engine_side(self, m: Module, dispatcher: Any, completion: Any) -> None:
         """Commands out, dones in, semaphores, fetch port."""
@@ -200,42 +183,49 @@ class Sequencer(wiring.Component):
             dones.append(done)
         m.d.comb += [self.o_start.eq(Cat(starts)), self.o_done.eq(Cat(dones))]
 
-    def _record(self, m: Module, started: Value, broken: Signal, dispatcher: Any, completion: Any) -> None:
-        """CAUSE, INDEX and ADDRESS: of the oldest instruction that failed. Later assignments win."""
-
-        def halt(cause: Any, index: Value, address: Any) -> None:
-            m.d.sync += [self.o_halted.eq(1), self.o_cause.eq(cause), self.o_index.eq(index), self.o_address.eq(address)]
-
-        def is_oldest(index: Value) -> Value:
-            return ~self.o_halted | (index < self.o_index)
-
+    def _record(self, m: Module, started: Value, running: Signal, broken: Signal, dispatcher: Any, completion: Any) -> None:
+        """CAUSE, INDEX and ADDRESS: of the oldest instruction that failed."""
+        # Whose error is recorded says what may still be older: what was not dispatched is younger than what was not done, that than what was; and
+        # what is halted from outside has nothing older left.
+        is_undone, is_final = Signal(), Signal()
         # An engine with AXI has one kind of instruction, done in order. Its error is recorded a cycle later.
         failing, error = Signal(INDEX_WIDTH), Signal.like(self.i_error.address)
-        cause, failed = Signal(CAUSE_WIDTH), Signal()
+        cause, failed, is_inflight = Signal(CAUSE_WIDTH), Signal(), Signal()
         m.d.sync += [
             failing.eq(completion.o_undone), failed.eq(self.i_error.valid & started), cause.eq(self.i_error.cause), error.eq(self.i_error.address),
+            is_inflight.eq(completion.o_inflight),
         ]  # fmt: skip
-        with m.If(dispatcher.o_failed & ~self.o_halted):
-            halt(dispatcher.o_cause, dispatcher.o_index, dispatcher.o_address)
-        with m.If(failed & is_oldest(failing)):
-            halt(cause, failing, error)
+        overflows, errs, halts, deadlocks = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            overflows.eq(completion.o_overflow & ~is_final),
+            errs.eq(failed & ~is_undone & ~is_final),
+            halts.eq(self.i_halt & running & ~self.o_finished),
+            deadlocks.eq(self.i_halt_cause == Cause.DEADLOCK),
+        ]
+        oldest = Mux(halts & is_inflight & ~deadlocks, completion.o_oldest, dispatcher.o_index)
+        m.d.sync += is_final.eq(is_final | overflows | (halts & ~errs))
         with m.If(self.i_error.valid):
             m.d.sync += broken.eq(1)
-        with m.If(completion.o_overflow & is_oldest(completion.o_index)):
-            halt(Cause.SEMAPHORE_OVERFLOW, completion.o_index, completion.o_semaphore)
-        with m.If(self.i_halt & started & ~self.o_halted & ~self.o_finished):
-            deadlock = self.i_halt_cause == Cause.DEADLOCK
-            here = Mux(completion.o_inflight & ~deadlock, completion.o_oldest, dispatcher.o_index)
-            halt(self.i_halt_cause, here, Mux(deadlock, self.wait.semaphore, 0))
+        with m.If(overflows | errs | halts | (dispatcher.o_failed & ~self.o_halted)):
+            m.d.sync += [
+                self.o_halted.eq(1),
+                running.eq(0),
+                is_undone.eq(errs),
+                self.o_index.eq(Mux(overflows, completion.o_index, Mux(errs, failing, oldest))),
+            ]
+            with m.If(overflows):
+                m.d.sync += [self.o_cause.eq(Cause.SEMAPHORE_OVERFLOW), self.o_address.eq(completion.o_semaphore)]
+            with m.Elif(errs):
+                m.d.sync += [self.o_cause.eq(cause), self.o_address.eq(error)]
+            with m.Elif(halts):
+                m.d.sync += [self.o_cause.eq(self.i_halt_cause), self.o_address.eq(Mux(deadlocks, self.wait.semaphore, 0))]
+            with m.Else():
+                m.d.sync += [self.o_cause.eq(dispatcher.o_cause), self.o_address.eq(dispatcher.o_address)]
         with m.If(self.i_start):
             m.d.sync += [
-                self.o_halted.eq(0),
-                self.o_cause.eq(Cause.NONE),
-                self.o_index.eq(0),
-                self.o_address.eq(0),
-                broken.eq(0),
-                failed.eq(0),
-            ]
+                self.o_halted.eq(0), running.eq(1), self.o_cause.eq(Cause.NONE), self.o_index.eq(0), self.o_address.eq(0), broken.eq(0), failed.eq(0),
+                is_undone.eq(0), is_final.eq(0),
+            ]  # fmt: skip
 
     def _state(self, m: Module, running: Value, starved: Value) -> None:
         with m.If(self.o_halted):

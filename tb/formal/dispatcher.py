@@ -8,14 +8,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hw.common.isa import ENGINES, Cause
-from hw.control.decode import CAUSE_WIDTH, Decoder, channels, checked_layout
+from hw.control.decode import CAUSE_WIDTH, Decoder, channels
 from hw.control.dispatcher import Dispatcher
 
 from .runner import Proof
 
 
 class DispatcherSpec(wiring.Component):
-    """Any instructions, any answers of semaphores and engine; the input obeys the stream rules."""
+    """Any instructions, any answers of semaphores and engine."""
 
     def __init__(self, *, engine: str) -> None:
         self._engine = engine
@@ -38,12 +38,15 @@ class DispatcherSpec(wiring.Component):
             dut.i.valid.eq(self.valid), dut.i.payload.word.eq(self.word), dut.i.payload.cause.eq(self.cause),
             dut.i_run.eq(self.run), dut.wait.ready.eq(self.serve),
         ]  # fmt: skip
-        self._assume_stream(m, dut)
-        decoder = Decoder(self._engine, self.word)
-        good = self.valid & (self.cause == Cause.NONE)
-        # The model: which waits of the instruction at the head have been taken.
+        # The model: the instruction at the head, and which of its waits have been taken.
+        full, cause = Signal(), Signal(CAUSE_WIDTH)
+        head = Signal(ENGINES[self._engine].bits)
+        decoder = Decoder(self._engine, head)
+        good = full & (cause == Cause.NONE)
         taken, wanted = Signal(2), Signal(2)
         m.d.comb += wanted.eq(Cat(decoder.header(f"wait{slot}_count") != 0 for slot in range(2)) & ~taken)
+        with m.If(~full & self.valid):
+            m.d.sync += [full.eq(1), head.eq(self.word), cause.eq(self.cause)]
         transfers = []
         for position, (name, item) in enumerate(zip(channels(self._engine), decoder.instructions, strict=True)):
             command, posts = getattr(dut, f"o_{name}"), getattr(dut, f"posts_{name}")
@@ -61,10 +64,16 @@ class DispatcherSpec(wiring.Component):
         served = dut.wait.valid & dut.wait.ready
         m.d.comb += [
             Assert(dut.wait.valid == (good & self.run & (wanted != 0))),
-            Assert(dut.i.ready == Cat(transfers).any()),
+            Assert(dut.i.ready == ~full),
             Assert(sum(transfers) <= 1),
-            Assert(dut.served == taken),
-            Assert(dut.o_failed == (self.valid & (self.cause != Cause.NONE))),
+            Assert(~full | (dut.word == head)),
+            Assert(dut.kind == Mux(good, Cat(decoder.is_a(item) for item in decoder.instructions), 0)),
+            Assert(dut.wanted == Mux(good, wanted, 0)),
+            Assert(~good | (dut.is_served == (wanted == 0))),
+            Assert((full | (taken == 0)) & (taken != 0b10)),
+            Assert(dut.o_idle == ~full),
+            Assert(dut.o_failed == (full & (cause != Cause.NONE))),
+            Assert(~full | (dut.o_cause == cause)),
             Cover((dut.o_index == 2) & (taken == 3)),
         ]
         for slot in range(2):
@@ -76,21 +85,10 @@ class DispatcherSpec(wiring.Component):
         index = Signal(32)
         m.d.comb += Assert(index == dut.o_index)
         with m.If(Cat(transfers).any()):
-            m.d.sync += [taken.eq(0), index.eq(index + 1)]
+            m.d.sync += [full.eq(0), taken.eq(0), index.eq(index + 1)]
         with m.Elif(served):
             m.d.sync += taken.eq(Mux(wanted[0], 0b01, 0b11))
         return m
-
-    def _assume_stream(self, m: Module, dut: Any) -> None:
-        """An instruction that is not taken stays."""
-        held = Signal(checked_layout(self._engine))
-        stalled = Signal()
-        m.d.sync += [held.eq(dut.i.payload), stalled.eq(dut.i.valid & ~dut.i.ready)]
-        with m.If(stalled):
-            m.d.comb += [Assume(self.valid), Assume(self.word == held.word), Assume(self.cause == held.cause)]
-        # Between instructions nothing has been waited for.
-        with m.If(~stalled):
-            m.d.comb += Assert(dut.served == 0)
 
     def _holds(self, m: Module, dut: Any, command: Any, room: Any, name: str) -> None:
         """A command that is not taken stays as it is while `i_run` and the room for its posts do."""

@@ -57,7 +57,7 @@ class Bench:
         self.names = channels(engine)
         self.bursts: deque = deque()
         self.running = {name: deque() for name in self.names}
-        self.requests, self.starts, self.dones, self.waits, self.posts, self.states = [], [], [], [], [], []
+        self.requests, self.starts, self.dones, self.waits, self.posts, self.states, self.finished = [], [], [], [], [], [], []
         self.accepts, self.completes, self.serves = True, True, True
         self.refused_posts: set[int] = set()
         self.error = None
@@ -72,8 +72,9 @@ class Bench:
 
         async def wrapped(ctx):
             self.ctx = ctx
-            ctx.set(self.dut.i_dram_base, self.window[0])
-            ctx.set(self.dut.i_dram_size, self.window[1])
+            reach = 1 << self.config.axi_address_width
+            ctx.set(self.dut.i_window.low, min(self.window[0], reach))
+            ctx.set(self.dut.i_window.high, min(sum(self.window), reach))
             await testbench(self)
 
         sim.add_testbench(wrapped)
@@ -140,6 +141,8 @@ class Bench:
         progress = bool(started or done or beat or (wait and ctx.get(dut.wait.ready)))
         assert ctx.get(dut.o_progress) == progress, f"progress (seed {self.seed}, cycle {self.now})"
         self.states.append(TraceState(ctx.get(dut.o_state)))
+        if ctx.get(dut.o_finished):
+            self.finished.append(self.now)
         await ctx.tick()
         self.now += 1
 

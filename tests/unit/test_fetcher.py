@@ -10,6 +10,8 @@ from hw.control.fetcher import Fetcher
 
 CONFIG = ChipConfig(rows=16, cols=16, output_lanes=1, queue_depth=4, axi_address_width=24)
 BEATS = 2
+#: The address in the word of an entry with an error.
+ADDRESS = (1 << 64) - 1
 
 
 def simulate(testbench, *, reset=None):
@@ -60,8 +62,8 @@ async def answer(ctx, dut, data, *, resp=0):
 def test_asks_for_as_much_as_there_is_room_for():
     async def testbench(ctx, dut):
         await start(ctx, dut)
-        # The cycle after the start is 0: checked in 0, issued in 1, on the bus from 2, one a cycle.
-        assert await requests(ctx, dut, 30) == [(2 + index, 0x100 + 32 * index, BEATS) for index in range(4)]
+        # The cycle after the start is 0: checked in 0 and 1, issued in 2, on the bus from 3, one a cycle.
+        assert await requests(ctx, dut, 30) == [(3 + index, 0x100 + 32 * index, BEATS) for index in range(4)]
         for index in range(4):
             await answer(ctx, dut, 0x1111 * (index + 1) << 200 | index)
         assert not await requests(ctx, dut, 10), "the queue is full"
@@ -102,7 +104,7 @@ def test_an_error_in_any_beat_ends_the_queue():
         await answer(ctx, dut, 0x1234)
         assert ctx.get(dut.o.valid) and not ctx.get(dut.o.payload.error)
         await answer(ctx, dut, 0x1234, resp=2)
-        assert ctx.get(dut.o.valid) and ctx.get(dut.o.payload.error) and ctx.get(dut.o.payload.word) == 0x120
+        assert ctx.get(dut.o.valid) and ctx.get(dut.o.payload.error) and ctx.get(dut.o.payload.word) & ADDRESS == 0x120
         for _ in range(2):
             await answer(ctx, dut, 0x5678)
             assert not ctx.get(dut.o.valid)
@@ -123,17 +125,48 @@ def test_halt_stops_asking():
     simulate(testbench)
 
 
-@pytest.mark.parametrize(("base", "count"), [(0x110, 1), (1 << 24, 1), ((1 << 24) - 32, 2)])
+@pytest.mark.parametrize(
+    ("base", "count"),
+    [(0x110, 1), (1 << 24, 1), ((1 << 24) - 32, 2), (1 << 63, 1), ((1 << 64) - 32, 1), (0x100, (1 << 32) - 1), (0, 1 + (1 << 19)), (0, 1)],
+)
 def test_a_queue_that_cannot_be_is_one_error_without_traffic(base, count):
     async def testbench(ctx, dut):
+        ctx.set(dut.i_window.low, 1)
         await start(ctx, dut, base=base, count=count)
-        assert not ctx.get(dut.o.valid)
-        await ctx.tick()
-        assert ctx.get(dut.o.valid) and ctx.get(dut.o.payload.error) and ctx.get(dut.o.payload.word) == base
+        for _ in range(3):
+            assert not ctx.get(dut.o.valid)
+            await ctx.tick()
+        assert ctx.get(dut.o.valid) and ctx.get(dut.o.payload.error) and ctx.get(dut.o.payload.word) & ADDRESS == base
         ctx.set(dut.o.ready, 1)
         await ctx.tick()
         assert not ctx.get(dut.o.valid)
         assert not await requests(ctx, dut, 20)
+
+    simulate(testbench)
+
+
+@pytest.mark.parametrize("after", range(1, 5))
+def test_a_start_while_the_queue_of_another_is_checked_forgets_it(after):
+    async def testbench(ctx, dut):
+        await start(ctx, dut, base=0x110, count=1)
+        for _ in range(after - 1):
+            await ctx.tick()
+        await start(ctx, dut, base=0x800, count=1)
+        assert not ctx.get(dut.o.valid)
+        assert [(cycle, address) for cycle, address, _ in await requests(ctx, dut, 20)] == [(3, 0x800)]
+        assert not ctx.get(dut.o.valid)
+
+    simulate(testbench)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0x100, 0x140), (0xE1, 0x15F)])
+def test_a_queue_that_just_fits_is_fetched(low, high):
+    async def testbench(ctx, dut):
+        ctx.set(dut.i_window.low, low)
+        ctx.set(dut.i_window.high, high)
+        await start(ctx, dut, base=0x100, count=2)
+        assert [address for _, address, _ in await requests(ctx, dut, 20)] == [0x100, 0x120]
+        assert not ctx.get(dut.o.valid)
 
     simulate(testbench)
 
@@ -143,7 +176,7 @@ def test_reset_forgets_the_job():
 
     async def testbench(ctx, dut):
         await start(ctx, dut)
-        await requests(ctx, dut, 3)
+        assert len(await requests(ctx, dut, 5)) == 2
         ctx.set(reset, 1)
         await ctx.tick()
         ctx.set(reset, 0)

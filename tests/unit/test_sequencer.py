@@ -57,12 +57,14 @@ def test_line_sizes(cols):
     bench.run(testbench)
 
 
-def test_an_empty_queue_is_finished_at_once():
+def test_an_empty_queue_is_finished_in_the_second_cycle():
     bench = Bench(CONFIG, "store", [], base=3)
 
     async def testbench(b):
         assert not b.status()["finished"]
         await b.start()
+        assert b.status() == dict.fromkeys(b.status(), 0)
+        await b.cycle()
         assert b.status() == dict.fromkeys(b.status(), 0) | {"finished": 1}
         for _ in range(20):
             await b.cycle()
@@ -72,7 +74,7 @@ def test_an_empty_queue_is_finished_at_once():
 
 
 def test_two_dones_in_one_cycle_post_in_turn():
-    """The older instruction first, whichever channel it is of."""
+    """The older instruction first, whichever channel it is of; which it is takes a cycle after one has left."""
     words = [
         word("LoadStationary", post0_count=1, post1_count=2), word("MultiplyMoving", post0_count=3, post1_count=4),
         word("LoadStationary", post0_count=5, post1_count=6),
@@ -88,14 +90,14 @@ def test_two_dones_in_one_cycle_post_in_turn():
         await b.until(lambda: b.over)
         cycles = [cycle for cycle, *_ in b.posts]
         first = cycles[0]
-        assert [(cycle - first, count) for cycle, _, _, count in b.posts] == [(0, 1), (0, 2), (1, 3), (1, 4), (2, 5), (2, 6)]
+        assert [(cycle - first, count) for cycle, _, _, count in b.posts] == [(0, 1), (0, 2), (2, 3), (2, 4), (3, 5), (3, 6)]
         assert [cycle - first for cycle, *_ in b.dones] == [-1, -1, 0]
 
     bench.run(testbench)
 
 
 def test_latency_of_every_step():
-    """Start to fetch 3; last beat to command 4 (queue, check of 2 + 0, queue); last wait to command 1; done to post 0."""
+    """Start to fetch 4; last beat to command 7 (queue, check of 5 + 0, head); last wait to command 1; done to post 1; retired to finished 2."""
     words = [word("Load", dram=0x1000), word("Load", dram=0x1000, wait0_count=1, wait1_count=1, post1_count=1)]
     bench = Bench(CONFIG, "load", words, latency=6, work=2)
 
@@ -103,11 +105,14 @@ def test_latency_of_every_step():
         await b.start()
         begin = b.now - 1
         await b.until(lambda: b.over)
-        assert [cycle - begin for cycle, *_ in b.requests] == [3, 4]
+        assert [cycle - begin for cycle, *_ in b.requests] == [4, 5]
         last_beat = b.requests[0][0] + 6 + 16 - 1
-        assert b.starts[0][0] == last_beat + 4
+        assert b.starts[0][0] == last_beat + 7
         assert b.waits[1][0] == b.waits[0][0] + 1 and b.starts[1][0] == b.waits[1][0] + 1
         assert b.posts[0][0] == b.dones[1][0] + 1
+        # It retires in the cycle of its last answer.
+        await b.until(lambda: b.finished)
+        assert b.finished[0] == b.posts[-1][0] + 2
         assert set(b.states[: last_beat - begin]) <= {TraceState.IDLE, TraceState.FETCH}
         assert TraceState.FETCH in b.states and TraceState.BUSY in b.states
 
@@ -135,8 +140,8 @@ def test_throughput_hides_latency_as_far_as_the_queue_reaches(depth, latency):
     bench.run(testbench)
 
 
-def test_checked_instructions_go_out_one_a_cycle():
-    """A full queue behind the checker empties at one instruction a cycle once the engine takes them."""
+def test_checked_instructions_go_out_one_in_two_cycles():
+    """A full queue behind the checker empties at one instruction in two cycles once the engine takes them."""
     bench = Bench(CONFIG, "tensor", [word("LoadStationary")] * 8, work=1)
 
     async def testbench(b):
@@ -146,7 +151,7 @@ def test_checked_instructions_go_out_one_a_cycle():
             await b.cycle()
         b.accepts = True
         await b.until(lambda: b.over)
-        assert np.diff([cycle for cycle, *_ in b.starts][:4]).tolist() == [1, 1, 1]
+        assert np.diff([cycle for cycle, *_ in b.starts][:5]).tolist() == [2, 2, 2, 2]
 
     bench.run(testbench)
 

@@ -223,7 +223,8 @@ def test_watchdog_looks_at_both_channels_and_leaves_the_finished_alone():
         await b.until(lambda: len(b.starts) == 3)
         b.running["multiply_moving"].clear()
         await b.until(lambda: len(b.dones) == 2)
-        await b.cycle()
+        for _ in range(4):
+            await b.cycle()
         assert b.status()["retired"] == 2
         b.halt = Cause.WATCHDOG
         await b.cycle()
