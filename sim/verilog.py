@@ -164,14 +164,14 @@ class _Crossing(Exception):
 class _Emitter:
     """Converts a hierarchy, children first. `texts` maps each distinct module text to its name."""
 
-    def __init__(self, *, top_name: str, initial_values: bool, kept_inside: set[Any]) -> None:
+    def __init__(self, *, top_name: str, initial_values: bool, kept_inside: set[str]) -> None:
         self.texts: dict[str, str] = {}
         self._names = {top_name}
         self._initial_values = initial_values
         self._kept_inside = kept_inside
         self._known: dict[Any, _Module] = {}
         self._owners: SignalDict = SignalDict()
-        self._skipped: list[tuple[Any, list[Signal]]] = []
+        self._skipped: list[tuple[str, list[Signal]]] = []
         self._get = Fragment.get
 
     def top(self, component: Any, ports: Ports, platform: Any) -> str:
@@ -181,7 +181,7 @@ class _Emitter:
         text, _ = self._convert(fragment, ports, owner=None)
         crossing = {owner for owners in self._owners.values() if len(owners) > 1 for owner in owners if owner is not None}
         # A component that was not elaborated because its twin was has no signals for others to look at.
-        crossing |= {key for key, signals in self._skipped if any(signal in self._owners for signal in signals)}
+        crossing |= {owner for owner, signals in self._skipped if any(signal in self._owners for signal in signals)}
         if crossing:
             raise _Crossing(crossing)
         return text
@@ -202,7 +202,7 @@ class _Emitter:
             return self._get(obj, platform)
         key, parts = _identity(obj, ports)
         # Objects do not survive to the next attempt, and a class may be made anew for it: names do.
-        owner = key or f"{type(obj).__module__}.{type(obj).__qualname__}"
+        owner = repr(key) if key else f"{type(obj).__module__}.{type(obj).__qualname__}"
         if owner in self._kept_inside:
             return self._get(obj, platform)
         module = self._known.get(key) if key else None
@@ -214,7 +214,7 @@ class _Emitter:
             if key:
                 self._known[key] = module
         elif parts:
-            self._skipped.append((key, parts))
+            self._skipped.append((owner, parts))
         _mark_used(obj)
         kinds = {PortDirection.Input: "i", PortDirection.Output: "o"}
         connections = [("i", name, value) for name, value in module.clocks.items()]
@@ -236,7 +236,7 @@ class _Emitter:
         _mark_used(obj)
         return fragment
 
-    def _module(self, component: Any, fragment: Fragment, ports: Ports, owner: Any) -> _Module:
+    def _module(self, component: Any, fragment: Fragment, ports: Ports, owner: str) -> _Module:
         text, clocks = self._convert(fragment, ports, owner=owner)
         if text not in self.texts:
             base = name = _snake(type(component).__name__)
@@ -248,7 +248,7 @@ class _Emitter:
             self.texts[text] = name
         return _Module(self.texts[text], clocks)
 
-    def _convert(self, fragment: Fragment, ports: Ports, *, owner: Any) -> tuple[str, dict[str, Value]]:
+    def _convert(self, fragment: Fragment, ports: Ports, *, owner: str | None) -> tuple[str, dict[str, Value]]:
         """RTLIL of one module whose own name is still `_SELF`, and its clock and reset ports."""
         design = fragment.prepare([(name, *port) for name, port in ports.items()], hierarchy=(_SELF,))
         clocks: dict[str, Value] = {}
@@ -263,10 +263,10 @@ class _Emitter:
         # Clocks first, as a reader expects.
         design.ports.sort(key=lambda port: port[0] in ports)
         declared = SignalSet(signal for _, signal, _ in design.ports)
-        for part in design.fragments.values():
-            for signal in part.used_signals:
-                if signal not in declared:
-                    self._owners.setdefault(signal, set()).add(owner)
+        used = SignalSet(signal for part in design.fragments.values() for signal in part.used_signals if signal not in declared)
+        # Ports of a component are used by its parent too; those of the top have none but the top.
+        for signal in [*used, *(declared if owner is None else ())]:
+            self._owners.setdefault(signal, set()).add(owner)
         _name_wires(design, declared)
         with mock.patch.object(rtlil.ModuleEmitter, "emit_memory", _emit_memory):
             text, _ = rtlil.convert_fragment(design, name=_SELF, emit_src=False)
@@ -328,7 +328,7 @@ def emit_rtlil(component: Any, *, name: str, ports: Ports | None = None, initial
         ports = _signature_ports(component)
         if ports is None:
             raise TypeError(f"ports must be given for {component!r}: a member of its signature is not a whole signal")
-    kept_inside: set[Any] = set()
+    kept_inside: set[str] = set()
     while True:
         emitter = _Emitter(top_name=name, initial_values=initial_values, kept_inside=kept_inside)
         try:

@@ -253,6 +253,39 @@ def test_parts_whose_signals_are_read_from_outside_stay_inside(tmp_path):
     assert sim.io.o == 42
 
 
+class Inward(wiring.Component):
+    """A part reads a port of the top, which nobody else reads."""
+
+    a: In(8)
+    b: In(8)
+    o: Out(8)
+
+    def elaborate(self, platform):
+        outer, m = self, Module()
+
+        class Part(wiring.Component):
+            i: In(8)
+            o: Out(8)
+
+            def elaborate(self, platform):
+                m = Module()
+                m.d.comb += self.o.eq(self.i + outer.b)
+                return m
+
+        m.submodules.part = part = Part()
+        m.d.comb += [part.i.eq(self.a), self.o.eq(part.o)]
+        return m
+
+
+def test_parts_that_read_ports_of_the_top_stay_inside(tmp_path):
+    text = emit(Inward(), name="inward")
+    assert module_names(text) == ["inward", "inward__part"]
+    (tmp_path / "inward.v").write_text(text)
+    sim = PyVerilator.build(str(tmp_path / "inward.v"), options=BuildOptions(public=True, optimise="-O0"))
+    sim.io.a, sim.io.b = 41, 100
+    assert sim.io.o == 141
+
+
 def test_zero_memories_power_up_undefined_and_registers_by_choice():
     with_values, without = emit(Grid(n=1), name="grid"), emit(Grid(n=1), name="grid", initial_values=False)
     assert not re.search(r"^\s*initial\b", with_values, flags=re.M)
