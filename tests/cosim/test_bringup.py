@@ -7,12 +7,13 @@ import re
 import pytest
 
 from scripts.meshium import main
+from sim.board_faults import BOARD_FAULTS
 from sim.verilated.board import LineFaults
 from sw.runtime.analyser import AnalyserError, LogicAnalyser, Trigger
 from sw.runtime.board import board_link
 from sw.runtime.bringup.ladder import FAILED, WARNED, climb
 from sw.runtime.bringup.session import Session
-from tests.cosim.faulty_board import faulty_board
+from tests.cosim.faulty_board import faulty_board, sound_board
 
 CASES = (
     ("sbuf_bit", "march", r"^SBUF line 297: bit 13 \(lane 1 bit 5\) reads 1 instead of 0; bank 0, first seen in element up\(r0,w1\)"),
@@ -28,6 +29,10 @@ CASES = (
 )  # fmt: skip
 
 
+def test_every_fault_has_a_case() -> None:
+    assert [(fault, rung) for fault, rung, _ in CASES] == [(name, fault.rung) for name, fault in BOARD_FAULTS.items()]
+
+
 @pytest.mark.parametrize(("fault", "rung", "words"), CASES, ids=[case[0] for case in CASES])
 def test_a_fault_of_the_hardware_is_named(fault: str, rung: str, words: str) -> None:
     with faulty_board(fault) as board:
@@ -40,7 +45,7 @@ def test_a_fault_of_the_hardware_is_named(fault: str, rung: str, words: str) -> 
 
 
 def test_lost_octets_are_counted_and_data_are_right() -> None:
-    with faulty_board(faults=LineFaults(drop=0.001, seed=4)) as board:
+    with sound_board(faults=LineFaults(drop=0.001, seed=4)) as board:
         session = Session(f"board:{board.port}", None)
         try:
             outcomes = climb(session, ["link", "tensor"])
@@ -52,7 +57,7 @@ def test_lost_octets_are_counted_and_data_are_right() -> None:
 
 
 def test_a_board_without_faults_passes(capsys: pytest.CaptureFixture) -> None:
-    with faulty_board() as board:
+    with sound_board() as board:
         status = main(["bringup", "--device", f"board:{board.port}", "--stress-seconds", "0"])
     err = capsys.readouterr().err
     # On a busy machine the simulated board may answer so late that the host asks again, of which the first rung warns.
@@ -63,7 +68,7 @@ def test_a_board_without_faults_passes(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_a_capture_over_the_link() -> None:
-    with faulty_board() as board:
+    with sound_board() as board:
         name = f"board:{board.port}"
         with board_link(name) as link:
             LogicAnalyser(link).arm(Trigger.parse("trace_state_tensor==busy"), before=100)
