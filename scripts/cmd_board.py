@@ -10,6 +10,7 @@ from types import FrameType
 import click
 
 from hw.common.config import CONFIGS
+from sim.board_faults import BOARD_FAULTS
 
 from .console import console, print_json, working
 from .simulation import Probability
@@ -20,6 +21,7 @@ from .simulation import Probability
 @click.option(
     "--memory-kib", type=click.IntRange(4, 1 << 20), default=None, help="Memory behind the chip, a power of two [what boards have]."
 )
+@click.option("--fault", metavar="NAME", default="", help=f"A fault in its hardware: {', '.join(BOARD_FAULTS)} [none].")
 @click.option("--drop-octets", type=Probability(0, 1), default=0.0, help="Chance that an octet on the line is lost.")
 @click.option("--corrupt-octets", type=Probability(0, 1), default=0.0, help="Chance that a bit of an octet flips.")
 @click.option("--duplicate-octets", type=Probability(0, 1), default=0.0, help="Chance that an octet comes twice.")
@@ -29,7 +31,7 @@ from .simulation import Probability
 @click.option("--idle-exit", type=click.FloatRange(0), default=0.0, help="Ends after so many seconds without an octet; 0 never [0].")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with the port on standard output.")
 def simboard(
-    config_name: str, memory_kib: int | None, drop_octets: float, corrupt_octets: float, duplicate_octets: float, seed: int,
+    config_name: str, memory_kib: int | None, fault: str, drop_octets: float, corrupt_octets: float, duplicate_octets: float, seed: int,
     idle_exit: float, as_json: bool,
 ) -> int:  # fmt: skip
     """A simulated board: the design of an FPGA in Verilator, its UART a pseudo-terminal, until SIGINT or SIGTERM.
@@ -41,16 +43,17 @@ def simboard(
     board = simulated_board(config_name, memory_bytes=(memory_kib or 0) << 10)
     faults = LineFaults(drop=drop_octets, corrupt=corrupt_octets, duplicate=duplicate_octets, seed=seed)
     with working(f"building the simulated board of {board.config.name}"):
-        simulation = SimulatedBoard(board, faults=faults, seed=seed)
+        simulation = SimulatedBoard(board, faults=faults, fault=fault, seed=seed)
     try:
         device = f"board:{simulation.port}"
         console.print(
             f"simulated board with config {board.config.name}, {board.memory_bytes} bytes of memory: --device {device}", soft_wrap=True
         )
+        if fault:
+            console.print(f"its fault: {BOARD_FAULTS[fault].doc}; meshium bringup --device {device} must name it", soft_wrap=True)
         if as_json:
-            print_json(
-                {"ok": True, "device": device, "port": simulation.port, "config": board.config.name, "config_hash": board.config.hash}
-            )
+            values = {"device": device, "port": simulation.port, "config": board.config.name, "config_hash": board.config.hash}
+            print_json({"ok": True, **values, "fault": fault})
         with _until_signal():
             simulation.serve(idle_exit=idle_exit)
         counters = simulation.counters

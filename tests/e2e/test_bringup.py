@@ -1,6 +1,9 @@
 """`meshium bringup` and `meshium analyse` from the command line, on a simulated board they make themselves."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -20,6 +23,37 @@ def test_bringup_of_a_simulated_board(capsys: pytest.CaptureFixture, tmp_path: P
     assert values["loops"][0][1]["figures"]["lines"] == 8192
     assert json.loads((tmp_path / "bringup.json").read_text()) == values
     assert "Bring-up of sim" in (tmp_path / "bringup.html").read_text()
+
+
+def test_bringup_names_the_fault_of_a_simulated_board(capsys: pytest.CaptureFixture) -> None:
+    """Two terminals, as a user has them: a board with a fault in one, the bring-up in the other."""
+    command = [sys.executable, "-m", "scripts.meshium", "simboard", "--config", "nano", "--fault", "read_lanes", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            started = json.loads(process.stdout.readline())
+            assert main(["bringup", "--device", started["device"], "--only", "memory", "--json"]) == 1
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert started["fault"] == "read_lanes" and "its fault: byte lanes 1 and 2 of AXI read data are exchanged" in err
+    captured = capsys.readouterr()
+    (culprit,) = json.loads(captured.out)["culprits"]
+    assert "AXI read data: byte lanes 1 and 2 are swapped" in culprit and "AXI read data" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("smoke", "fault must be one of sbuf_bit, dead_column"),
+        ("dead_column", "needs a config with parallel control, not 'nano', which can have read_lanes"),
+    ],
+)
+def test_bad_faults(capsys: pytest.CaptureFixture, fault: str, words: str) -> None:
+    assert main(["simboard", "--config", "nano", "--fault", fault]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and words in captured.err and captured.err.count("\n") == 1
 
 
 def test_analyse_a_product(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:

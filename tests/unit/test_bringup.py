@@ -4,6 +4,7 @@ import json
 import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hw.common.registers import REGISTERS
 from hw.host.protocol import BLOCK_BYTES, SELF_TEST_BASE, WORD_BYTES, Space
 from scripts.bringup_report import culprits, summary, table, write_report
 from scripts.meshium import main
+from sim.board_faults import BOARD_FAULTS
 from sim.golden.board import GoldenBoard
 from sim.golden.chip import GoldenChip
 from sim.golden.self_test import SelfTestModel
@@ -350,3 +352,10 @@ def test_every_rung_says_what_it_proves() -> None:
     assert len(set(names)) == len(names)
     for index, rung in enumerate(RUNGS):
         assert rung.doc and set(rung.needs) <= set(names[:index])
+
+
+def test_every_fault_of_simulated_boards_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "bringup.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| `(\w+)` \|$", page.partition("## Faults on purpose")[2], flags=re.M)
+    assert rows == [(name, fault.doc, fault.rung) for name, fault in BOARD_FAULTS.items()]
+    assert {fault.rung for fault in BOARD_FAULTS.values()} <= set(NAMES)
