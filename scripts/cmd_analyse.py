@@ -19,12 +19,11 @@ from sw.runtime.errors import DeviceError
 from .cmd_bringup import SIMULATED, simulated_device
 from .console import console, fail, print_json
 from .files import written_whole
+from .simulation import device_options
 
 
 @click.command()
-@click.option(
-    "--device", "device_name", default=SIMULATED, show_default=True, help=f"{SIMULATED} (a simulated board) or {BOARD_PREFIX}PORT."
-)
+@device_options(SIMULATED, f"{SIMULATED} (a simulated board) or {BOARD_PREFIX}PORT.")
 @click.option(
     "--config", "config_name", default=None, help=f"Configuration: {', '.join(CONFIGS)} [of {SIMULATED}: small; a board has its own]."
 )
@@ -56,8 +55,8 @@ def analyse(
         return 0
     if device_name != SIMULATED and not device_name.startswith(BOARD_PREFIX):
         raise click.BadParameter(f"--device must be {SIMULATED} or {BOARD_PREFIX}PORT, which have an analyser, not {device_name!r}")
-    if "--json" in command or "--device" in command:
-        raise click.BadParameter("COMMAND must come without --json and --device: it runs on the device that is analysed")
+    if {"--json", "--device", "--baud"} & set(command):
+        raise click.BadParameter("COMMAND must come without --json, --device and --baud: it runs on the device that is analysed")
     config = None if config_name is None else ChipConfig.named(config_name)
     trigger = Trigger.parse(trigger_text) if trigger_text is not None else None
     with simulated_device(device_name, config) as (name, _):

@@ -13,7 +13,7 @@ from hw.boards.boards import BOARDS, board_named
 
 from .bitstream import SEEDS, build, known, result_folder, with_config
 from .bitstream_flows import FLOWS
-from .console import console, fail, print_json
+from .console import console, fail, print_json, print_table
 from .files import written_whole
 from .markdown import table
 from .meshium import explain
@@ -50,7 +50,7 @@ def _show(results: dict[str, dict[str, Any]]) -> None:
     shown = Table("board", Column("config", no_wrap=True), "MHz", "seed", "used", Column("file", overflow="fold"))
     for name, result in results.items():
         shown.add_row(*_row(name, result))
-    console.print(shown)
+    print_table(shown)
 
 
 def page(results: list[dict[str, Any]]) -> str:

@@ -18,17 +18,14 @@ from sw.runtime.device import BOARD_PREFIX
 
 from .bringup_report import culprits, summary, table, write_report
 from .console import console, fail, print_json, working
-from .simulation import Probability, check_device
+from .simulation import Probability, check_device, device_options
 
 #: Device that is a simulated board, made for the occasion; configuration of devices that are simulated.
 SIMULATED, DEFAULT_CONFIG = "sim", "small"
 
 
 @click.command()
-@click.option(
-    "--device", "device_name", default=SIMULATED, show_default=True,
-    help=f"What is tested: {SIMULATED} (a simulated board), {BOARD_PREFIX}PORT, rtl (the bare chip) or golden.",
-)  # fmt: skip
+@device_options(SIMULATED, f"What is tested: {SIMULATED} (a simulated board), {BOARD_PREFIX}PORT, rtl (the bare chip) or golden.")
 @click.option("--config", "config_name", default=None, help=f"Configuration: {', '.join(CONFIGS)} [{DEFAULT_CONFIG}; on a board its own].")
 @click.option("--only", multiple=True, help=f"Just this rung (may be repeated): {', '.join(NAMES)}.")
 @click.option(

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Column, Table
 
-from .console import console, fail, print_json, working
+from .console import console, fail, print_json, print_table, working
 from .files import written_whole
 from .synth import known, measure
 from .synth_pages import FIGURES, changes, figures, router_page, unit_page
@@ -82,5 +81,4 @@ def _show(results: list[dict[str, Any]], before: dict[str, dict[str, Any]]) -> N
         luts = f"{result['xcup']['luts']:,}" if result["xcup"] else "-"
         change = "-" if result["xcup"] else changes(before.get(result["unit"]), result)
         table.add_row(result["unit"], result["part"], *figures(result), luts, "met" if result["ok"] else "MISSED", change)
-    # A pipe has no width: rows stay whole there.
-    (console if console.is_terminal else Console(stderr=True, width=170)).print(table)
+    print_table(table)

@@ -13,9 +13,19 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 #: For people: standard error.
 console = Console(stderr=True, highlight=False)
+
+
+#: Characters a row may take where there is no terminal.
+PIPE_WIDTH = 200
+
+
+def print_table(table: Table) -> None:
+    """A table for people. A pipe has no width: rows stay whole there."""
+    (console if console.is_terminal else Console(stderr=True, highlight=False, width=PIPE_WIDTH)).print(table)
 
 
 def print_json(values: dict[str, Any]) -> None:

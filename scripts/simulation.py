@@ -21,6 +21,8 @@ from .console import working
 DRAM_MIB = 256
 #: Configuration unless asked otherwise; a board has its own.
 DEFAULT_CONFIG = "base"
+#: Where --baud waits for --device.
+_BAUD = "meshium.baud"
 
 
 class Probability(click.FloatRange):
@@ -34,8 +36,35 @@ class Probability(click.FloatRange):
         return number
 
 
+def device_options(default: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """--device, as `device_name`, and --baud, which becomes part of it."""
+
+    def combined(context: click.Context, parameter: click.Parameter, name: str) -> str:
+        baud = context.meta.pop(_BAUD, None)
+        if baud is None:
+            return name
+        if not name.startswith(BOARD_PREFIX):
+            raise click.BadParameter(f"--baud must come with --device {BOARD_PREFIX}PORT, not {name!r}")
+        if "?" in name:
+            raise click.BadParameter(f"the bit rate must be given once, not by --device {name} and by --baud {baud}")
+        check_device(f"{name}?baud={baud}")
+        return f"{name}?baud={baud}"
+
+    def remember(context: click.Context, parameter: click.Parameter, baud: str | None) -> None:
+        context.meta[_BAUD] = baud
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        rate = click.option(
+            "--baud", metavar="RATE", is_eager=True, expose_value=False, callback=remember,
+            help=f"Bits a second of {BOARD_PREFIX}PORT, as ?baud= behind it [those of the boards, in turn].",
+        )  # fmt: skip
+        return click.option("--device", "device_name", default=default, show_default=True, callback=combined, help=text)(rate(command))
+
+    return decorate
+
+
 def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--config, --device, --json, --dram-mib, --latency, --stall, --seed."""
+    """--config, --device, --baud, --json, --dram-mib, --latency, --stall, --seed."""
     for option in reversed(
         (
             click.option(
@@ -44,13 +73,7 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default=None,
                 help=f"Chip configuration: {', '.join(CONFIGS)} [{DEFAULT_CONFIG}; on a board its own].",
             ),
-            click.option(
-                "--device",
-                "device_name",
-                default="rtl",
-                show_default=True,
-                help=f"Where it runs: {', '.join(DEVICES)}, {BOARD_PREFIX}PORT or {BOARD_PREFIX}PORT?baud=RATE.",
-            ),
+            device_options("rtl", f"Where it runs: {', '.join(DEVICES)}, {BOARD_PREFIX}PORT or {BOARD_PREFIX}PORT?baud=RATE."),
             click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of operands and DRAM stalls."),
             click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
             click.option("--dram-mib", type=click.IntRange(1, 1 << 16), default=DRAM_MIB, show_default=True, help="DRAM of the board."),

@@ -62,6 +62,29 @@ def test_a_product(capsys: pytest.CaptureFixture, board: GoldenBoard, source: st
     assert status == 0 and values["ok"] and (values["config"], values["device"], values["max_abs_err"]) == ("small", device, 0)
 
 
+def test_a_bit_rate_as_an_option(capsys: pytest.CaptureFixture, board: GoldenBoard) -> None:
+    product = ("matmul", "--m", "3", "--k", "4", "--n", "5")
+    for options in (["--device", f"board:{board.port}", "--baud", "1000000"], ["--baud", "1000000", "--device", f"board:{board.port}"]):
+        status, values, _ = run(capsys, *product, *options)
+        assert status == 0 and values["ok"] and values["device"] == f"board:{board.port}?baud=1000000"
+
+
+@pytest.mark.parametrize("command", [["run", "digits"], ["matmul"], ["bringup"], ["analyse"]])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--device", "board:X", "--baud", "0"], "with a rate of at least 1, not 'board:X?baud=0'"),
+        (["--device", "board:X", "--baud", "fast"], "with a rate of at least 1, not 'board:X?baud=fast'"),
+        (["--baud", "-1", "--device", "board:X"], "with a rate of at least 1, not 'board:X?baud=-1'"),
+        (["--device", "board:X?baud=9600", "--baud", "9600"], "must be given once, not by --device board:X?baud=9600 and by --baud 9600"),
+        (["--device", "golden", "--baud", "9600"], "--baud must come with --device board:PORT, not 'golden'"),
+        (["--baud", "9600"], "--baud must come with --device board:PORT, not "),
+    ],
+)
+def test_bad_bit_rates(capsys: pytest.CaptureFixture, command: list[str], options: list[str], words: str) -> None:
+    assert words in _fails(capsys, *command, *options, status=2)
+
+
 def test_a_wrong_result_is_not_ok(capsys: pytest.CaptureFixture, board: GoldenBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A board that loses bit 7 of a word on its way to the host."""
     read = BoardTransport.read_memory

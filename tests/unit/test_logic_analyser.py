@@ -194,7 +194,7 @@ def test_the_probes_of_a_board_fit() -> None:
         (["--device", "rtl"], 2, "--device must be sim or board:PORT, which have an analyser, not 'rtl'"),
         (["--trigger", "moon"], 1, "probe must be one of irq, trace_start"),
         (["--config", "moon"], 1, "config must be one of"),
-        (["--", "run", "digits", "--json"], 2, "COMMAND must come without --json and --device"),
+        (["--", "run", "digits", "--json"], 2, "COMMAND must come without --json, --device and --baud"),
         (["--count", "0"], 2, "0 is not in the range"),
     ],
 )
