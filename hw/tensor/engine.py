@@ -20,9 +20,9 @@ from .writeback import Writeback
 
 
 def tensor_latency(config: ChipConfig) -> int:
-    """Cycles from accepting a LoadStationary to writing the first row of its MultiplyMoving into PSUM: 2 from acceptance to the request of
+    """Cycles from accepting a LoadStationary to writing the first row of its MultiplyMoving into PSUM: 3 from acceptance to the request of
     that row, then SBUF, the tile, and PSUM."""
-    return 2 + config.sbuf_latency + Tile(config=config).latency + psum_write_latency(config)
+    return 3 + config.sbuf_latency + Tile(config=config).latency + psum_write_latency(config)
 
 
 def tensor_block_cycles(config: ChipConfig, *, rows: int, k: int) -> int:
@@ -146,7 +146,7 @@ class TensorEngine(wiring.Component):
             m.d.comb += self.o_state.eq(EngineState.MEMORY)
         with m.Elif(loader.o_waiting | streamer.o_hazard):
             m.d.comb += self.o_state.eq(EngineState.HAZARD)
-        with m.Elif(loader.o_flight | writeback.o_flight):
+        with m.Elif(loader.o_flight | streamer.o_flight | writeback.o_flight):
             m.d.comb += self.o_state.eq(EngineState.BUSY)
         return m
 

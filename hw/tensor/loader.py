@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..common.config import ChipConfig
 from ..memory.ports import SbufPort
 from .operand import delay_line, is_float_code, operand_layout, operands
-from .rows import TURN_BITS, RowWalker, row_command_layout
+from .rows import TURN_BITS, RowWalker, multiply, row_command_layout
 
 
 class StationaryRow(wiring.Signature):
@@ -104,7 +104,11 @@ class Loader(wiring.Component):
             m.d.sync += row.eq(0)
             with m.If(~step.last):
                 m.d.sync += row.eq(row + 1)
-        self._count_lanes(m, step.command)
+        # k, the product of the sizes. Neither it nor a partial product exceeds `rows`, so few bits are enough.
+        with m.If(self.o_begun):
+            m.d.sync += self.o_lanes.eq(multiply(step.products[0], step.products[1]))
+        with m.If(self.i_start):
+            m.d.sync += self.o_lanes.eq(0)
         asked: dict[str, Value] = {
             "asked": self.o_issued, "row": row, "last": step.last, "is_float": is_float_code(step.command.dtype),
         }  # fmt: skip
@@ -120,16 +124,6 @@ class Loader(wiring.Component):
             self.done.eq(asked["asked"] & asked["last"]),
         ]
         return m
-
-    def _count_lanes(self, m: Module, command: Any) -> None:
-        """k = product of the sizes. No size and no partial product exceeds `rows`, so narrow multipliers are exact."""
-        width = self._config.rows.bit_length()
-        sizes = [command[f"size{dim}"][:width] for dim in range(4)]
-        halves = [(sizes[0] * sizes[1])[:width], (sizes[2] * sizes[3])[:width]]
-        with m.If(self.o_begun):
-            m.d.sync += self.o_lanes.eq((halves[0] * halves[1])[:width])
-        with m.If(self.i_start):
-            m.d.sync += self.o_lanes.eq(0)
 
 
 def check_rows(config: ChipConfig) -> None:

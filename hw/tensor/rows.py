@@ -1,8 +1,10 @@
 """From a tensor instruction to the SBUF addresses of its rows."""
 
+from functools import reduce
+from operator import add
 from typing import Any
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,9 +14,9 @@ from ..control.command import command_layout
 from ..memory.pattern import PatternWalker
 from .skid import SkidBuffer
 
-#: Bits of a turn (see `Interlock`): at most two instructions of a stream are accepted and not begun (one kept, one walking), so turns
-#: that are compared differ by at most 2.
-TURN_BITS = 2
+#: Bits of a turn (see `Interlock`): at most four instructions of a stream are accepted and not begun (one kept, one walking and, in the streamer, two
+#: of one row behind the walker), so turns that are compared differ by at most 4.
+TURN_BITS = 3
 
 
 def row_command_layout(name: str) -> data.StructLayout:
@@ -41,7 +43,8 @@ class RowWalker(wiring.Component):
     Members
     -------
     i : In(stream of row_command_layout(instruction))
-    o : Out(stream of {address, first, last, command})
+    o : Out(stream of {address, first, last, command, products})
+        `products`: size0 * size1 and size2 * size3 of the command, modulo 2 ** their bits, from flip-flops.
 
     Raises
     ------
@@ -57,7 +60,8 @@ class RowWalker(wiring.Component):
         self._shape = row_command_layout(instruction)
         self._size_width = limit.bit_length()
         self._address_width = config.sbuf_address_width
-        step = data.StructLayout({"address": self._address_width, "first": 1, "last": 1, "command": self._shape})
+        products = data.ArrayLayout(self._size_width, 2)
+        step = data.StructLayout({"address": self._address_width, "first": 1, "last": 1, "command": self._shape, "products": products})
         super().__init__({"i": In(stream.Signature(self._shape)), "o": Out(stream.Signature(step))})
 
     def elaborate(self, platform: Any) -> Module:
@@ -75,8 +79,9 @@ class RowWalker(wiring.Component):
                 walker.i.payload.sizes[dim].eq(offered[f"size{dim}"]),
                 walker.i.payload.line.strides[dim].eq(offered[f"stride{dim}"]),
             ]
+        sizes, products = walker.i.payload.sizes, Signal(data.ArrayLayout(self._size_width, 2), reset_less=True)
         with m.If(walker.i.valid & walker.i.ready):
-            m.d.sync += walking.eq(offered)
+            m.d.sync += [walking.eq(offered), *(products[half].eq(multiply(sizes[2 * half], sizes[2 * half + 1])) for half in range(2))]
         m.d.comb += [
             self.o.valid.eq(walker.o.valid),
             walker.o.ready.eq(self.o.ready),
@@ -84,5 +89,12 @@ class RowWalker(wiring.Component):
             self.o.payload.first.eq(walker.o.payload.first),
             self.o.payload.last.eq(walker.o.payload.last),
             self.o.payload.command.eq(walking),
+            self.o.payload.products.eq(products),
         ]
         return m
+
+
+def multiply(left: Value, right: Value) -> Value:
+    """The product of two numbers of equal width, modulo 2 ** width, from gates: `*` would take a DSP block for a few bits."""
+    width = len(left)
+    return reduce(add, ((left & bit.replicate(width)) << place for place, bit in enumerate(right)))[:width]

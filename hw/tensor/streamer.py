@@ -12,6 +12,7 @@ from ..memory.psum import psum_write_latency
 from .loader import check_rows
 from .operand import delay_line, is_float_code, operand_layout, operands
 from .rows import TURN_BITS, RowWalker, row_command_layout
+from .skid import SkidBuffer
 
 
 class MovingRow(wiring.Signature):
@@ -34,6 +35,18 @@ def destination_layout(config: ChipConfig) -> data.StructLayout:
     return data.StructLayout({"bank": config.psum_bank_width, "row": config.psum_row_width, "accumulate": 1, "last": 1})
 
 
+def _row_layout(config: ChipConfig) -> data.StructLayout:
+    """A row on its way to SBUF; `swaps`: it is the first of a command that swaps."""
+    members = {
+        "address": config.sbuf_address_width,
+        "swaps": 1,
+        "is_float": 1,
+        "turn": TURN_BITS,
+        "destination": destination_layout(config),
+    }
+    return data.StructLayout(members)
+
+
 class Streamer(wiring.Component):
     """Executes MultiplyMoving: its rows, one a cycle, each to the next PSUM row.
 
@@ -41,9 +54,10 @@ class Streamer(wiring.Component):
     same place in PSUM was requested at most `psum_write_latency` cycles ago, so that its sum is not yet readable; and (MEMORY)
     while SBUF refuses.
 
-    Latency: the first row is requested in the cycle after the command's transfer at `i`; a row is at `o` `sbuf_latency` cycles
-    after its request. Throughput: a row a cycle, commands follow each other without a bubble. Reset drops commands and rows on
-    their way.
+    Latency: the first row is requested two cycles after the command's transfer at `i`: it is walked to, then it stands in the register that asks
+    SBUF, and rows in flight have been compared with it. A row is at `o` `sbuf_latency` cycles after its request. Throughput: a row a cycle,
+    commands follow each other without a bubble. `sbuf.request` comes from flip-flops, its `valid` two gates behind them and `i_may_swap`; its
+    `ready` goes no further than the next register. Reset drops commands and rows on their way.
 
     Parameters
     ----------
@@ -74,6 +88,8 @@ class Streamer(wiring.Component):
         With `o_row`: where it goes.
     o_hazard, o_refused : Out(1)
         A row is held by the engine, or by SBUF.
+    o_flight : Out(1)
+        A command is accepted and not all of its rows are requested.
 
     Raises
     ------
@@ -99,6 +115,7 @@ class Streamer(wiring.Component):
                 "o_destination": Out(destination_layout(config)),
                 "o_hazard": Out(1),
                 "o_refused": Out(1),
+                "o_flight": Out(1),
             }
         )
 
@@ -107,25 +124,31 @@ class Streamer(wiring.Component):
         config = self._config
         m.submodules.walker = walker = RowWalker(config=config, instruction="MultiplyMoving", limit=config.psum_rows)
         wiring.connect(m, wiring.flipped(self.i), walker.i)
-        step, request = walker.o.payload, self.sbuf.request
-        swaps, held, in_flight = Signal(), Signal(), Signal()
+        m.submodules.next = queue = SkidBuffer(shape=_row_layout(config))
+        m.d.comb += [queue.i.valid.eq(walker.o.valid), walker.o.ready.eq(queue.i.ready)]
+        self._describe(m, walker, queue.i.payload)
+
+        # The row that asks SBUF, and the one behind it.
+        row, valid, offered = Signal(_row_layout(config), reset_less=True), Signal(), queue.o.payload
+        request, held, in_flight = self.sbuf.request, Signal(), self._is_in_flight(m, row, queue)
         m.d.comb += [
-            swaps.eq(step.first & step.command.swap),
-            held.eq((swaps & ~self.i_may_swap) | (step.command.accumulate & in_flight)),
-            self.o_turn.eq(step.command.turn),
-            request.valid.eq(walker.o.valid & ~held),
-            request.payload.address.eq(step.address),
-            walker.o.ready.eq(request.ready & ~held),
-            self.o_hazard.eq(walker.o.valid & held),
+            held.eq((row.swaps & ~self.i_may_swap) | in_flight),
+            self.o_turn.eq(row.turn),
+            request.valid.eq(valid & ~held),
+            request.payload.address.eq(row.address),
+            self.o_hazard.eq(valid & held),
             self.o_refused.eq(request.valid & ~request.ready),
             self.o_row.eq(request.valid & request.ready),
-            self.o_swapped.eq(self.o_row & swaps),
+            self.o_swapped.eq(self.o_row & row.swaps),
+            self.o_destination.eq(row.destination),
+            self.o_flight.eq(valid | queue.o.valid | walker.o.valid),
+            queue.o.ready.eq(~valid | self.o_row),
         ]
-        self._choose_destination(m, step)
-        m.d.comb += in_flight.eq(self._is_in_flight(m))
+        with m.If(queue.o.ready):
+            m.d.sync += [valid.eq(queue.o.valid), row.eq(offered)]
 
         active = Signal.like(self.o_lanes)
-        m.d.comb += self.o_lanes.eq(Mux(swaps, self.i_lanes, active))
+        m.d.comb += self.o_lanes.eq(Mux(row.swaps, self.i_lanes, active))
         with m.If(self.o_row):
             m.d.sync += active.eq(self.o_lanes)
         with m.If(self.i_start):
@@ -133,8 +156,8 @@ class Streamer(wiring.Component):
 
         asked: dict[str, Value] = {
             "asked": self.o_row,
-            "swap": swaps,
-            "is_float": is_float_code(step.command.dtype),
+            "swap": row.swaps,
+            "is_float": row.is_float,
             "lanes": Cat(self.o_lanes > lane for lane in range(config.rows)),
         }
         here = delay_line(m, asked, config.sbuf_latency, valid="asked", name="flight")
@@ -147,25 +170,40 @@ class Streamer(wiring.Component):
         ]
         return m
 
-    def _choose_destination(self, m: Module, step: Any) -> None:
-        """The command's PSUM row for its first row, then the next one for each row."""
-        following = Signal.like(self.o_destination.row)
+    def _describe(self, m: Module, walker: RowWalker, row: Any) -> None:
+        """What is to be known of the row walked to. Its place in PSUM is the command's for the first row, then the next one."""
+        step, place = walker.o.payload, row.destination
+        following = Signal.like(place.row, reset_less=True)
         m.d.comb += [
-            self.o_destination.bank.eq(step.command.psum_bank),
-            self.o_destination.row.eq(Mux(step.first, step.command.psum_row, following)),
-            self.o_destination.accumulate.eq(step.command.accumulate),
-            self.o_destination.last.eq(step.last),
+            row.address.eq(step.address),
+            row.swaps.eq(step.first & step.command.swap),
+            row.is_float.eq(is_float_code(step.command.dtype)),
+            row.turn.eq(step.command.turn),
+            place.bank.eq(step.command.psum_bank),
+            place.row.eq(Mux(step.first, step.command.psum_row, following)),
+            place.accumulate.eq(step.command.accumulate),
+            place.last.eq(step.last),
         ]
-        with m.If(self.o_row):
-            m.d.sync += following.eq(self.o_destination.row + 1)
+        with m.If(walker.o.valid & walker.o.ready):
+            m.d.sync += following.eq(place.row + 1)
 
-    def _is_in_flight(self, m: Module) -> Value:
-        """Whether a row for the same place was requested so recently that PSUM would still read the old one. Every row takes equally long
-        from request to PSUM, so distances there are distances here."""
-        place = Cat(self.o_destination.bank, self.o_destination.row)
+    def _is_in_flight(self, m: Module, row: Any, queue: SkidBuffer) -> Value:
+        """Whether `row` accumulates and a row for the same place was requested so recently that PSUM would still read the old one. Every row takes
+        equally long from request to PSUM, so distances there are distances here.
+
+        Rows requested are compared with a row when it comes into the register; bit n of `near`: one requested n + 1 cycles ago is for the same place.
+        """
+        ages = psum_write_latency(self._config)
+        coming, here = queue.o.payload.destination, row.destination
+        place, coming_place = Cat(here.bank, here.row), Cat(coming.bank, coming.row)
         values: dict[str, Value] = {"recent": self.o_row, "place": place}
         matches: list[Value] = []
-        for age in range(psum_write_latency(self._config)):
+        for age in range(ages):
+            matches.append(values["recent"] & (values["place"] == coming_place))
             values = dict(delay_line(m, values, 1, valid="recent", name=f"age{age}"))
-            matches.append(values["recent"] & (values["place"] == place))
-        return Cat(matches).any()
+        near = Signal(ages)
+        with m.If(queue.o.ready):
+            m.d.sync += near.eq(Mux(coming.accumulate, Cat(matches), 0))
+        with m.Else():
+            m.d.sync += near.eq(near << 1)
+        return near.any()

@@ -14,8 +14,8 @@ from .runner import Proof
 ROWS, ADDER_STAGES = 3, 2
 #: From a swapping row to the earliest load: row r swaps r*ADDER_STAGES cycles later and may be loaded r cycles after the load began.
 RELOAD_CYCLES = (ROWS - 1) * (ADDER_STAGES - 1) + 1
-#: Instructions of a kind that are accepted and have not begun: one kept, one walking.
-PLACES = 2
+#: Instructions of a kind that are accepted and have not begun: one kept, one walking, two behind the walker of moving rows.
+PLACES = 4
 OTHER = {"load": "swap", "swap": "load"}
 
 
@@ -87,7 +87,8 @@ class InterlockSpec(wiring.Component):
         left = [Mux(value == 0, 0, value - others_begun) for value in ahead]
         m.d.sync += [value.eq(after) for value, after in zip(ahead, left, strict=True)]
         with m.If(begun):
-            m.d.sync += [ahead[0].eq(left[1]), turns[0].eq(turns[1])]
+            for place in range(PLACES - 1):
+                m.d.sync += [ahead[place].eq(left[place + 1]), turns[place].eq(turns[place + 1])]
         for place in range(PLACES):
             with m.If(accepted & (count - begun == place)):
                 m.d.sync += [ahead[place].eq(other - others_begun), turns[place].eq(pin(f"o_{kind}_turn"))]
@@ -110,6 +111,6 @@ PROOFS = (
         spec=InterlockSpec,
         mode="bmc",
         depth=9,
-        cover_depth=12,
+        cover_depth=14,
     ),
 )

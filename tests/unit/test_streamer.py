@@ -80,6 +80,7 @@ def test_every_row_and_every_stall(name: str, refuse: float, allow: float) -> No
     async def testbench(ctx: Any) -> None:
         memory = SbufModel(config, sbuf, dut.sbuf)
         index, sent, may, lanes, background = 0, 0, False, 0, 1
+        lengths = [len(list(pattern(fields))) for _, fields in program]
         for cycle in range(20 * len(expected.rows)):
             context = f"{name}, seed {seed}, cycle {cycle}"
             may, ready = may or bool(rng.random() < allow), bool(rng.random() >= refuse)
@@ -92,13 +93,14 @@ def test_every_row_and_every_stall(name: str, refuse: float, allow: float) -> No
             place = dut.o_destination
             _, _, *got = await ctx.tick().sample(
                 dut.i.ready, dut.sbuf.request.valid, dut.sbuf.request.payload.address, dut.o_hazard, dut.o_refused, dut.o_row, dut.o_swapped,
-                dut.o_lanes, place.bank, place.row, place.accumulate, place.last,
+                dut.o_lanes, dut.o_flight, place.bank, place.row, place.accumulate, place.last,
                 dut.o.valid, dut.o.swap, dut.o.is_float, dut.o.lanes, dut.o.data,
             )  # fmt: skip
-            accepted, asks, line, hazard, refused, row, swapped, row_lanes = got[:8]
+            accepted, asks, line, hazard, refused, row, swapped, row_lanes, flight = got[:9]
+            assert flight == (sent < sum(lengths[:index])), context
             index += index < len(program) and accepted
-            # From cycle 1 on there is always a row to send: commands follow each other without a bubble.
-            working = cycle >= 1 and sent < len(expected.rows)
+            # From cycle 2 on there is always a row to send: commands follow each other without a bubble.
+            working = cycle >= 2 and sent < len(expected.rows)
             held = working and expected.held(sent, cycle, may)
             assert (asks, hazard) == (working and not held, held), context
             assert (refused, row) == (asks and not ready, asks and ready), context
@@ -112,15 +114,15 @@ def test_every_row_and_every_stall(name: str, refuse: float, allow: float) -> No
                 if swapped:
                     lanes, may, background = background, False, int(rng.integers(1, config.rows + 1))
                     seen["swapped"] += 1
-                assert (row_lanes, tuple(got[8:12])) == (lanes, wanted["place"]), context
+                assert (row_lanes, tuple(got[9:13])) == (lanes, wanted["place"]), context
                 memory.accept(cycle, line)
                 expected.sent[wanted["place"][:2]] = cycle
                 flags = (int(wanted["swaps"]), wanted["is_float"], (1 << lanes) - 1, wanted["bits"])
                 leaving[cycle + config.sbuf_latency] = flags
                 sent += 1
-            assert got[12] == (cycle in leaving), context
+            assert got[13] == (cycle in leaving), context
             if cycle in leaving:
-                assert (*got[13:16], list(got[16])) == leaving.pop(cycle), context
+                assert (*got[14:17], list(got[17])) == leaving.pop(cycle), context
             if sent == len(expected.rows) and not leaving:
                 return
         raise AssertionError(f"{name}, seed {seed}: {sent} of {len(expected.rows)} rows sent")
@@ -149,14 +151,15 @@ def test_reset_and_start() -> None:
             ctx.set(dut.i.valid, 0)
 
         await begin(1)
-        await ctx.tick().repeat(2)
+        await ctx.tick().repeat(3)
         ctx.set(reset, 1)
         await ctx.tick()
         ctx.set(reset, 0)
         for _ in range(config.sbuf_latency + 1):
-            assert not any(ctx.get(signal) for signal in (dut.sbuf.request.valid, dut.o.valid, dut.o_hazard))
+            assert not any(ctx.get(signal) for signal in (dut.sbuf.request.valid, dut.o.valid, dut.o_hazard, dut.o_flight))
             await ctx.tick()
         await begin(0)
+        await ctx.tick()
         assert (ctx.get(dut.o_row), ctx.get(dut.o_lanes)) == (1, 0)
         await ctx.tick().repeat(3)
         for start, lanes in ((0, 2), (1, 0)):

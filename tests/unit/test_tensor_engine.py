@@ -2,6 +2,7 @@
 """The tensor engine against the golden model, and to the cycle: latency, blocks in a row, hazards, refusals, states, reset."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -63,11 +64,11 @@ def test_latency_of_one_block(name: str, rows: int) -> None:
     k = config.rows
     record = run(engine, config, make_sbuf(config, np.random.default_rng(1)), blocks(config, 1, rows=rows, k=k))
     tile, written = Tile(config=config).latency, psum_write_latency(config)
-    assert engine.latency == tensor_latency(config) == 2 + config.sbuf_latency + tile + written
+    assert engine.latency == tensor_latency(config) == 3 + config.sbuf_latency + tile + written
     assert record.accepted == [0, 1]
     assert record.stationary == list(range(1, 1 + k))
-    assert record.rows == [(2 + row, k) for row in range(rows)]
-    assert record.writes == [2 + config.sbuf_latency + tile + row for row in range(rows)]
+    assert record.rows == [(3 + row, k) for row in range(rows)]
+    assert record.writes == [3 + config.sbuf_latency + tile + row for row in range(rows)]
     assert record.done == {"LoadStationary": [k + config.sbuf_latency], "MultiplyMoving": [engine.latency + rows]}
 
 
@@ -82,8 +83,14 @@ def test_blocks_in_a_row_leave_no_bubble(name: str, rows: int, short: int) -> No
     record = run(engine, config, sbuf, program)
     period = engine.block_cycles(rows=rows, k=k)
     assert period == tensor_block_cycles(config, rows=rows, k=k) == max(rows, k, (config.rows - 1) * (config.adder_stages - 1) + 2)
-    assert [cycle for cycle, _ in record.rows] == [2 + block * period + row for block in range(count) for row in range(rows)]
-    assert record.done["MultiplyMoving"] == [engine.latency + block * period + rows for block in range(count)]
+    # The first block's rows come two cycles after its load; then a row is there when its block is, one cycle after.
+    loads, starts = [1], [3]
+    for _ in range(count - 1):
+        loads.append(max(loads[-1] + k, starts[-1] + engine.block_cycles(rows=1, k=1) - 1))
+        starts.append(max(starts[-1] + rows, loads[-1] + 1))
+    assert [later - earlier for earlier, later in pairwise(starts)][1:] == [period] * (count - 2)
+    assert [cycle for cycle, _ in record.rows] == [start + row for start in starts for row in range(rows)]
+    assert record.done["MultiplyMoving"] == [engine.latency + start - starts[0] + rows for start in starts]
     np.testing.assert_array_equal(record.psum, golden(config, sbuf, program))
 
 
@@ -97,7 +104,7 @@ def test_multiplications_in_a_row_leave_no_bubble(name: str) -> None:
         program.append(multiply(config, "int8", straight(8 * index, count), swap=int(index == 0), bank=index % 2, row=8 - count))
     sbuf = make_sbuf(config, np.random.default_rng(3))
     record = run(TensorEngine(config=config), config, sbuf, program)
-    assert [cycle for cycle, _ in record.rows] == list(range(2, 2 + sum(rows)))
+    assert [cycle for cycle, _ in record.rows] == list(range(3, 3 + sum(rows)))
     np.testing.assert_array_equal(record.psum, golden(config, sbuf, program))
 
 
@@ -115,10 +122,10 @@ def test_accumulating_waits_exactly_for_the_row_in_flight(name: str, extra: int,
     sbuf = make_sbuf(config, np.random.default_rng(4))
     record = run(TensorEngine(config=config), config, sbuf, program)
     period = max(rows, needed) if accumulate else rows
-    assert [cycle for cycle, _ in record.rows] == [2 + index * period + row for index in range(times) for row in range(rows)]
+    assert [cycle for cycle, _ in record.rows] == [3 + index * period + row for index in range(times) for row in range(rows)]
     # The first state is of cycle 0, in which the load is accepted; while it runs, waiting does not show.
     stalls = [cycle for cycle, state in enumerate(record.states) if state == EngineState.HAZARD and cycle > config.rows]
-    assert len(stalls) == sum(1 for cycle in range(config.rows + 1, 2 + times * period - (period - rows)) if (cycle - 2) % period >= rows)
+    assert len(stalls) == sum(1 for cycle in range(config.rows + 1, 3 + times * period - (period - rows)) if (cycle - 3) % period >= rows)
     np.testing.assert_array_equal(record.psum, golden(config, sbuf, program))
 
 
@@ -129,7 +136,7 @@ def test_other_rows_are_no_hazard() -> None:
     for index, (bank, row) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 7)]):
         program.append(multiply(config, "int8", straight(index, 1), swap=int(index == 0), bank=bank, row=row, accumulate=1))
     record = run(TensorEngine(config=config), config, make_sbuf(config, np.random.default_rng(5)), program)
-    assert [cycle for cycle, _ in record.rows] == list(range(2, 8))
+    assert [cycle for cycle, _ in record.rows] == list(range(3, 9))
 
 
 def test_refusals_cost_what_they_last() -> None:
@@ -139,8 +146,8 @@ def test_refusals_cost_what_they_last() -> None:
     program += [multiply(config, "int8", straight(8 * index, 8), swap=int(index == 0), bank=index % 2) for index in range(6)]
     record = run(TensorEngine(config=config), config, make_sbuf(config, np.random.default_rng(seed)), program, seed=seed, refuse=0.5)
     assert record.refusals > 10, f"seed {seed}"
-    assert record.rows[-1][0] - 2 + 1 == 48 + record.refusals, f"seed {seed}"
-    hidden = [cycle for cycle in record.stationary if cycle >= 2 and cycle not in dict(record.rows)]
+    assert record.rows[-1][0] - 3 + 1 == 48 + record.refusals, f"seed {seed}"
+    hidden = [cycle for cycle in record.stationary if cycle >= 3 and cycle not in dict(record.rows)]
     assert record.states.count(EngineState.MEMORY) == record.refusals - len(hidden), f"seed {seed}"
 
 
@@ -260,7 +267,7 @@ def test_start_forgets_the_stationary_block(unused_load: bool) -> None:
     program = [multiply(config, "int8", straight(3, 2), swap=0, bank=1, row=6), *blocks(config, 1, rows=4, k=3)]
     record = run(engine, config, sbuf, program, before=(earlier, 100, engine.i_start))
     assert [lanes for _, lanes in record.rows] == [0, 0, 3, 3, 3, 3]
-    assert [cycle for cycle, _ in record.rows] == [1, 2, 3, 4, 5, 6]
+    assert [cycle for cycle, _ in record.rows] == [2, 3, 4, 5, 6, 7]
     np.testing.assert_array_equal(record.psum, golden(config, sbuf, program))
 
 
