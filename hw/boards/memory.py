@@ -33,7 +33,7 @@ class BoardMemory(wiring.Component):
     Bursts are served whole, one after the other; host, writes and reads that wait take turns.
 
     Latency: the first beat of a read is there three cycles after its address is taken (by an idle memory in the cycle it comes), a write is answered in
-    the cycle after its last beat, the host three cycles after its request. Throughput: a beat a cycle inside a burst. Reset ends what is going
+    the cycle after its last beat, the host four cycles after its request. Throughput: a beat a cycle inside a burst. Reset ends what is going
     on, the contents stay; both sides must be reset with it.
 
     Parameters
@@ -157,14 +157,15 @@ class BoardMemory(wiring.Component):
             m.d.sync += answers.eq(0)
 
     def _answer_host(self, m: Module, turn: Signal, taken: Signal, missing: Signal, word: Value) -> None:
-        """In the cycle after the request was taken it goes to the memory, in the next it is done; the payload is still there (`HostBus`)."""
-        at_work, done = Signal(), Signal()
-        m.d.sync += [at_work.eq(turn == Turn.HOST), done.eq(at_work)]
+        """In the cycle after the request was taken it goes to the memory, in the next it is done, in the one after the word is here: the memory is
+        slow. The payload is still there (`HostBus`)."""
+        at_work, there, done, found = Signal(), Signal(), Signal(), Signal(32)
+        m.d.sync += [at_work.eq(turn == Turn.HOST), there.eq(at_work), done.eq(there), found.eq(word)]
         m.d.comb += [
             self.host.request.ready.eq(taken == Turn.HOST),
             self.host.response.valid.eq(done),
             self.host.response.error.eq(missing),
-            self.host.response.data.eq(word),
+            self.host.response.data.eq(found),
         ]
         with m.If(taken == Turn.HOST):
             m.d.sync += turn.eq(Turn.HOST)

@@ -13,7 +13,7 @@ from .protocol import BUS_TIMEOUT, MAX_WORDS, OPERATION, REPEATS, REQUEST_HEADER
 class Bridge(wiring.Component):
     """One request after the other: from the receive buffer to a space, and the answer to the send buffer.
 
-    Latency: the answer to a frame of n words is committed about 22 + 14 n cycles after its length came, besides what the space takes: less
+    Latency: the answer to a frame of n words is committed about 32 + 18 n cycles after its length came, besides what the space takes: less
     than its octets take on the line. Reset forgets everything: number 0 is expected, all spaces are asked.
 
     Parameters
@@ -27,7 +27,7 @@ class Bridge(wiring.Component):
     -------
     i : In(stream of octets)
         For each frame its length, then its octets, from a `PacketRing`.
-    write, commit, offset, data, full : the writer of a `PacketRing`
+    write, commit, offset, data, full : the writer of a `PacketRing`, an octet every other cycle
     <space> : Out(HostBus), for each `Space` in lower case
     restart : In(1)
         Pulse: spaces that did not answer are asked again; only while no request is out, or one to the board.
@@ -61,6 +61,8 @@ class Bridge(wiring.Component):
         self._fresh, self._executes = Signal(), Signal()
         self._failed_status, self._failed_sequence = Signal(Status), Signal(8)
         self._hung, self._expired = Signal(len(Space)), Signal()
+        # There is room for an octet at `offset`: known a cycle after it was moved there.
+        self._fits = Signal()
 
     def _bits(self, name: str) -> Value:
         offset, width = OPERATION[name]
@@ -73,6 +75,8 @@ class Bridge(wiring.Component):
         with m.If(self.restart):
             m.d.sync += self._hung.eq(0)
         m.d.comb += self.offset.eq(self._place)
+        # It may be moved back at any time: there was room.
+        m.d.sync += self._fits.eq(~self.full & ~self.write & ~self.commit)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += self._left.eq(self._left - 1)
         # Before the states, of which "REQUEST" sets it.
@@ -185,8 +189,8 @@ class Bridge(wiring.Component):
             with m.Elif(self._expired):
                 self._give_up(m)
         with m.State("PUT"):
-            m.d.comb += [self.data.eq(self._word[:8]), self.write.eq(~self.full)]
-            with m.If(~self.full):
+            m.d.comb += [self.data.eq(self._word[:8]), self.write.eq(self._fits)]
+            with m.If(self._fits):
                 m.d.sync += [self._word.eq(self._word[8:]), self._octet.eq(self._octet + 1), self._place.eq(self._place + 1)]
                 with m.If(self._octet == 3):
                     m.next = "MORE"
@@ -216,14 +220,14 @@ class Bridge(wiring.Component):
         # A bad frame has nothing to be trusted; one out of order is told what is expected.
         strange = (self._status == Status.BAD_FRAME) | (self._status == Status.OUT_OF_ORDER)
         with m.State("SEQUENCE"):
-            m.d.comb += [self.data.eq(Mux(strange, self._expected, self._sequence)), self.write.eq(~self.full)]
-            with m.If(~self.full):
+            m.d.comb += [self.data.eq(Mux(strange, self._expected, self._sequence)), self.write.eq(self._fits)]
+            with m.If(self._fits):
                 m.d.sync += self._place.eq(1)
                 m.next = "STATUS"
         with m.State("STATUS"):
-            m.d.comb += [self.data.eq(self._status), self.write.eq(~self.full)]
+            m.d.comb += [self.data.eq(self._status), self.write.eq(self._fits)]
             m.d.sync += self._octet.eq(0)
-            with m.If(~self.full):
+            with m.If(self._fits):
                 m.d.sync += self._place.eq(2)
                 m.next = "DRAIN"
                 with m.If(self._executes):
@@ -233,7 +237,7 @@ class Bridge(wiring.Component):
         with m.State("DRAIN"):
             # What a frame that is not executed carries goes first.
             m.d.comb += self.i.ready.eq(self._left != 0)
-            with m.If((self._left == 0) & ~self.full):
+            with m.If((self._left == 0) & self._fits):
                 m.d.comb += self.commit.eq(1)
                 with m.If(self._fresh):
                     self._remember(m)

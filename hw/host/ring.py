@@ -16,7 +16,7 @@ class PacketRing(wiring.Component):
     The writer puts octets 0, 1, 2, ... of a packet with `write`, `offset` and `data`, and may begin again at any offset. `commit` with `offset` = its length
     makes it a packet; without it the next packet is written over it. A cycle with `full` high must neither write nor commit.
 
-    Latency: the length of a packet is at `o` three cycles after `commit`. Throughput: an octet in every cycle, out in every other cycle; nothing is read in a
+    Latency: the length of a packet is at `o` four cycles after `commit`. Throughput: an octet in every cycle, out in every third cycle; nothing is read in a
     cycle in which something is written. Reset empties it.
 
     Members
@@ -30,7 +30,7 @@ class PacketRing(wiring.Component):
         There is no room for an octet at `offset`, nor for a packet of that length. High in the cycle after `commit` too, as it is worked out
         from a register: of the room of the cycle before, so that an octet taken out makes room two cycles later.
     o : Out(stream of octets)
-        For each packet its length, then its octets.
+        For each packet its length, then its octets. Flip-flops.
     """
 
     write: In(1)
@@ -63,7 +63,6 @@ class PacketRing(wiring.Component):
             read.addr.eq(consume),
             # Never both at once: then it does not matter what the memory reads where it is written, and nothing is built to define it.
             read.en.eq(~write.en),
-            self.o.payload.eq(read.data),
         ]
         # Registers before the memory, for the clock. The length is written before `consume` can be taken for its place.
         m.d.sync += [
@@ -73,11 +72,12 @@ class PacketRing(wiring.Component):
         ]
         with m.If(self.commit):
             m.d.sync += start.eq(place)
-        pop = Signal()
+        pop, fetched = Signal(), Signal()
         m.d.comb += pop.eq(self.o.valid & self.o.ready)
-        m.d.sync += consume.eq(consume + pop)
+        # The memory is slow: what it gives has a register of its own.
+        m.d.sync += [consume.eq(consume + pop), fetched.eq(read.en & (consume != start) & ~fetched & ~self.o.valid)]
         with m.If(pop):
             m.d.sync += self.o.valid.eq(0)
-        with m.Elif(read.en & (consume != start)):
-            m.d.sync += self.o.valid.eq(1)
+        with m.Elif(fetched):
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(read.data)]
         return m

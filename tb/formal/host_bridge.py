@@ -67,7 +67,11 @@ class BridgeSpec(wiring.Component):
             m.d.sync += [inside.eq(0), written.eq(0)]
         with m.Elif(dut.write):
             m.d.sync += written.eq(dut.offset + 1)
+        # As `PacketRing` does it (proof host_ring.room): room that there is stays, but for a commit, and for lesser offsets.
+        tight, offset = Signal(init=1), Signal.like(dut.offset)
+        m.d.sync += [tight.eq(dut.full | dut.commit), offset.eq(dut.offset)]
         m.d.comb += [
+            Assume(tight | ~dut.full | (dut.offset > offset)),
             Assert(~(pop & inside) | (left != 0)),
             Assert(~dut.commit | (inside & (left == 0) & ~pop)),
             Assert(~dut.write | (inside & ((dut.offset == written) | (dut.offset == 1)))),
@@ -83,8 +87,8 @@ PROOFS = (
         spec=BridgeSpec,
         mode="bmc",
         engine="abc bmc3",
-        depth=18,
-        cover_depth=22,
-        timeout=120,
+        depth=20,
+        cover_depth=25,
+        timeout=240,
     ),
 )

@@ -41,11 +41,15 @@ class RingSpec(wiring.Component):
         waiting, committed, popped = Signal(), Signal(), Signal()
         m.d.sync += [waiting.eq(dut.o.valid & ~dut.o.ready), committed.eq(dut.commit), popped.eq(pop)]
         octets = level + dut.offset + 1
+        tight, offset = Signal(init=1), Signal.like(dut.offset)
+        m.d.sync += [tight.eq(dut.full | dut.commit | (dut.offset > reached)), offset.eq(dut.offset)]
         m.d.comb += [
             # Committed octets and those of the packet in the making leave one free; `full` says when there is no more, exactly but in the cycle after a
             # commit and in that after an octet came out.
             Assert(level + reached < RING_OCTETS),
             Assert((dut.offset > reached) | dut.full | (octets < RING_OCTETS)),
+            # Room that there is stays, but for a commit, and for lesser offsets.
+            Assert(tight | ~dut.full | (dut.offset > offset)),
             Assert((dut.offset > reached) | committed | (dut.full == (octets + popped == RING_OCTETS))),
             # Nothing comes out that was not committed, and what is offered stays.
             Assert(~dut.o.valid | (level != 0)),

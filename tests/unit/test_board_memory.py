@@ -126,9 +126,9 @@ def test_latency_and_throughput(cols):
         assert beats == [(line, OKAY) for line in lines]
         assert cycles == list(range(3, 3 + len(lines)))
         word = cols // 4 - 1
-        assert await host(ctx, dut, 4 * word) == ((0, lines[0] >> 32 * word), 3)
-        assert (await host(ctx, dut, 4 * word, 0x12345678))[1] == 3
-        assert await host(ctx, dut, 4 * word) == ((0, 0x12345678), 3)
+        assert await host(ctx, dut, 4 * word) == ((0, lines[0] >> 32 * word), 4)
+        assert (await host(ctx, dut, 4 * word, 0x12345678))[1] == 4
+        assert await host(ctx, dut, 4 * word) == ((0, 0x12345678), 4)
 
     simulate(dut, (testbench, False))
 

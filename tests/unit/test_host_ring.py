@@ -81,7 +81,7 @@ def test_packets_come_out_as_committed(pace):
 
 
 def test_latency_and_throughput():
-    """The length three cycles after the commit, then an octet every other cycle."""
+    """The length four cycles after the commit, then an octet every third cycle."""
     dut, cycles = PacketRing(), []
 
     async def testbench(ctx):
@@ -92,11 +92,11 @@ def test_latency_and_throughput():
         ctx.set(dut.commit, 1)
         await ctx.tick()
         ctx.set(dut.commit, 0)
-        for cycle in range(1, 20):
+        for cycle in range(1, 30):
             if ctx.get(dut.o.valid):
                 cycles.append((cycle, ctx.get(dut.o.payload)))
             await ctx.tick()
-        assert cycles == [(3 + 2 * index, octet) for index, octet in enumerate((5, 1, 2, 3, 4, 5))]
+        assert cycles == [(4 + 3 * index, octet) for index, octet in enumerate((5, 1, 2, 3, 4, 5))]
 
     simulate(dut, testbench)
 
