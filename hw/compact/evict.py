@@ -9,11 +9,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import OutputMode
+from ..memory.bank import NO_CHECK
 from ..memory.ports import psum_row_layout
 from ..vector.channel import CHANNEL_LINES
 from ..vector.requantise import MULTIPLIER_BITS, SHIFT_BITS
 from .parameters import Flags
-from .psum import NO_CHECK
 from .scaler import QUOTIENT_STEPS, Scaler, requantise_steps
 
 #: Octets of a 32-bit element.

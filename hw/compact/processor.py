@@ -9,11 +9,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
+from ..memory.bank import NO_CHECK
 from .alu import Alu
 from .bus import DatapathBus, Parameter
 from .encoding import CALL_DEPTH, DATA_ADDRESS_BITS, PROGRAM_ADDRESS_BITS, Condition, Input, Operation
 from .memory_map import REGISTER_WORDS
-from .psum import NO_CHECK
 
 #: Bits of `Input.TIME`.
 TIME_BITS = 16

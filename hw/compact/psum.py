@@ -8,10 +8,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
+from ..memory.bank import NO_CHECK
 from ..memory.ports import psum_row_layout
-
-#: Tells Yosys that a read of the row being written may give anything: without it, registers around the memory would give the old row.
-NO_CHECK = {"no_rw_check": "1"}
 
 
 class CompactPsum(wiring.Component):

@@ -6,6 +6,10 @@ from amaranth.hdl import Module
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+#: Attribute of a memory that tells Yosys that a read of the row being written may give anything: without it, registers and multiplexers around the
+#: memory would give the old row.
+NO_CHECK = {"no_rw_check": "1"}
+
 
 class Bank(wiring.Component):
     """A memory that reads or writes one word a cycle; writes are masked by line.

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In
 
 from ..common.config import ChipConfig
 from .accumulator import Accumulator
+from .bank import NO_CHECK
 from .ports import PsumRead, PsumWrite, psum_row_layout
 
 #: Rows up to which all banks lie in one memory, which is there twice: block RAM is that deep however few rows a bank has, so the second copy costs
@@ -88,8 +89,7 @@ class PsumBanks(wiring.Component):
         return m
 
     def _memory(self, depth: int) -> memory.Memory:
-        """Yosys builds the answer to a read of the very row that is written out of registers and multiplexers unless nobody needs it."""
-        return memory.Memory(shape=32 * self._config.cols, depth=depth, init=[], attrs={"no_rw_check": "1"})
+        return memory.Memory(shape=32 * self._config.cols, depth=depth, init=[], attrs=NO_CHECK)
 
     def _share(self, m: Module, adding: Signal, reading: Signal, outputs: tuple[Any, Any], stored: tuple[Value, Any, Value]) -> None:
         """Two memories of all banks, written alike: `bank0` is read by the adders, `bank_copy` by the reader."""
