@@ -71,6 +71,11 @@ class PieceCutter(wiring.Component):
     def __init__(self, *, config: ChipConfig) -> None:
         self._config = config
         super().__init__({"i": In(stream.Signature(DramPattern(config))), "o": Out(stream.Signature(Piece(config))), "busy": Out(1)})
+        low = page_bits(config)
+        # Public for proofs: whether more of the run is behind the piece at `o`: on so many pages, of which the last has `tail` + 1 lines. Where the run ends.
+        self.more, self.tail = Signal(), Signal(low, reset_less=True)
+        self.pages = Signal(max(DMA_SIZE_BITS, low) + 1 - low, reset_less=True)
+        self.end = Signal(config.axi_address_width - line_shift(config), reset_less=True)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -91,14 +96,11 @@ class PieceCutter(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += run_rest.eq(Mux(pattern.is_contiguous, pattern.sizes[0] - 1, 0))
 
-        # The piece at `o` and what of its run is behind it: so many pages, of which the last has `tail` + 1 lines.
+        more, pages, tail, end = self.more, self.pages, self.tail, self.end
         run, occupied, take = walker.o.payload.dram, Signal(), Signal()
         line, rest = Signal(width, reset_less=True), Signal(low, reset_less=True)
         joins, last = Signal(), Signal(init=1)
-        reach = Signal(max(DMA_SIZE_BITS, low) + 1)
-        pages, tail, more = Signal(len(reach) - low, reset_less=True), Signal(low, reset_less=True), Signal()
-        # Where the run of the piece at `o` ends: a run that begins there, but not with a page, goes on from it.
-        end, distance = Signal(width, reset_less=True), Signal(signed(DMA_SIZE_BITS + 1))
+        reach, distance = Signal(low + len(pages)), Signal(signed(DMA_SIZE_BITS + 1))
         m.d.comb += [
             take.eq(~occupied | (self.o.ready & ~more)),
             walker.o.ready.eq(take),
@@ -127,6 +129,7 @@ class PieceCutter(wiring.Component):
                 pages.eq(reach[low:]),
                 tail.eq(reach[:low]),
                 more.eq(reach[low:] != 0),
+                # Not at the beginning of a page: there no burst goes on.
                 joins.eq(~last & (run == end) & (run[:low] != 0)),
                 last.eq(walker.o.payload.last),
                 # One carry chain: the end is behind the last line.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from amaranth.asserts import AnySeq
@@ -84,6 +85,39 @@ class AddressSpec(wiring.Component):
         return m
 
 
+class TrackerSpec(wiring.Component):
+    """The tracker under every burst, held or withdrawn, and every bus that answers only what it has taken."""
+
+    def __init__(self, *, config: ChipConfig) -> None:
+        self._config = config
+        super().__init__({})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        depth = self._config.dma_outstanding
+        m.submodules.dut = dut = BurstTracker(config=self._config)
+        free(m, dut.i.valid, dut.i.payload, dut.request.ready, dut.oldest.ready)
+        held(m, dut.request, name="request")
+        pushed, sent = dut.i.valid & dut.i.ready, dut.request.valid & dut.request.ready
+        answered = dut.oldest.valid & dut.oldest.ready
+        # Bursts before the address channel, and those the bus has taken.
+        waiting, taken = Signal(range(depth + 2)), Signal(range(depth + 2))
+        m.d.sync += [waiting.eq(waiting + pushed - sent), taken.eq(taken + sent - answered)]
+        m.d.comb += [
+            Assume(~dut.oldest.ready | (taken != 0)),
+            Assert(waiting <= 2),
+            Assert(dut.request.valid == (waiting != 0)),
+            Assert(dut.in_flight == waiting + taken),
+            Assert(dut.in_flight <= depth),
+            Assert(dut.oldest.valid == (dut.in_flight != 0)),
+            Assert(dut.i.ready == ((waiting != 2) & (dut.in_flight != depth))),
+            Cover(taken == depth),
+            Cover((waiting == 2) & answered),
+            Cover(pushed & sent),
+        ]
+        return m
+
+
 class SenderSpec(wiring.Component):
     """Every burst has as many beats as its length says, the last one marked alone; valid and payload hold."""
 
@@ -125,6 +159,8 @@ class SenderSpec(wiring.Component):
 PROOFS = (
     Proof(name="axi_address", doc="DMA bursts: legal, held on the address channel, never more in flight than allowed",
           spec=lambda: AddressSpec(config=CONFIG), mode="bmc", depth=10, cover_depth=16),
+    Proof(name="axi_tracker", doc="bursts in flight: never more than allowed, counted exactly, each held on the address channel",
+          spec=lambda: TrackerSpec(config=replace(CONFIG, dma_outstanding=4)), engine="abc pdr", depth=4, cover_depth=12),
     Proof(name="axi_beats", doc="write data: WLAST at the last beat of every burst alone, beats hold, none lost or added",
           spec=lambda: SenderSpec(config=CONFIG), depth=4),
 )  # fmt: skip
