@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ..common.isa import ENGINES, Cause
 
 #: Cycles for which nothing may be in flight before waiting engines are believed to wait for ever. Semaphores look at one request a cycle in
-#: turns: of four waits, each has had a turn and its answer six cycles after the last post was made.
+#: turns: of four waits, each has had a turn and its answer eight cycles after the last post was made.
 SETTLE_CYCLES = 12
 
 
@@ -28,7 +28,7 @@ class JobControl(wiring.Component):
     i_progress : In(1)
         Anything moved in this cycle.
     i_watchdog : In(32)
-        Cycles without progress after which the job is halted; 0 disables.
+        Cycles without progress after which the job is halted, one cycle later; 0 disables.
     o_start : Out(1)
         Pulse: the job begins; counters, semaphores and errors are cleared with it.
     o_running, o_done, o_error, o_stuck : Out(1)
@@ -107,7 +107,10 @@ class JobControl(wiring.Component):
             m.d.sync += idle.eq(0)
         with m.Elif(~idle.all()):
             m.d.sync += idle.eq(idle + 1)
-        m.d.comb += expired.eq(self.o_running & (self.i_watchdog != 0) & (idle >= self.i_watchdog))
+        # Told a cycle later: two words are compared.
+        reached = Signal()
+        m.d.sync += reached.eq(self.o_running & ~self.i_progress & (self.i_watchdog != 0) & (idle >= self.i_watchdog))
+        m.d.comb += expired.eq(self.o_running & reached)
         return expired
 
     def _first_error(self, m: Module) -> None:

@@ -37,10 +37,11 @@ class Semaphores(wiring.Component):
     else has another turn, a post is made or refused for good. A request that is withdrawn has no effect unless it is answered in the
     first cycle without it, and the port rests for that cycle.
 
-    Latency: a request is answered at the earliest two cycles after it is raised, and is looked at after at most eleven others. A post whose answer
-    comes in cycle t can be taken by a wait that is answered in t + 1. Throughput: one request a cycle over all ports, one in three of a port.
+    Latency: a request is answered at the earliest three cycles after it is raised, and is looked at after at most eleven others. A post whose answer
+    comes in cycle t can be taken by a wait that is answered in t + 1. Throughput: one request a cycle over all ports, one in four of a port.
+    A request passes three flip-flops: its turn, what it asks for, the answer.
     A wait on a semaphore that the configuration does not have is never ready, a post to one always overflows (the sequencer lets neither
-    through). Reset and `i_clear` zero all counters and forget what has not been answered.
+    through). Reset and `i_clear` zero all counters and forget what has not been answered; for `semaphores` cycles after it nothing is looked at.
 
     Parameters
     ----------
@@ -71,68 +72,81 @@ class Semaphores(wiring.Component):
             }
         )
         ports = (1 + POSTS) * len(ENGINES)
-        #: The request looked at in this cycle and the one answered in it, one-hot, waits first; counter `peek` (an input of proofs). Public for proofs.
+        #: The request whose turn it is, the one looked at in this cycle and the one answered in it, one-hot, waits first; counter `peek` (an input of
+        #: proofs). Public for proofs.
         self.peek, self.peeked = Signal(range(self._count)), Signal(self._width)
-        self.executing, self.answered = Signal(ports), Signal(ports)
-        self.semaphore, self.amount = Signal(SEMAPHORE_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True)
+        self.turn, self.executing, self.answered = Signal(ports), Signal(ports), Signal(ports)
+        #: Of the request looked at; `change` is its count, that of a wait complemented.
+        self.semaphore, self.change, self.is_post = Signal(SEMAPHORE_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True), Signal()
+        #: Counter `place` is being cleared, those before it are. Public for proofs.
+        self.clearing, self.place = Signal(init=1), Signal(range(self._count))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         waits = [self.wait[engine] for engine in range(len(ENGINES))]
         posts = [self.post[engine][slot] for engine in range(len(ENGINES)) for slot in range(POSTS)]
+        ports = (*waits, *posts)
         valid = Signal(len(self.executing))
-        m.d.comb += valid.eq(Cat(port.valid for port in (*waits, *posts)))
-        self._choose(m, valid, [*waits, *posts])
+        m.d.comb += valid.eq(Cat(port.valid for port in ports))
+        # The counters are a LUT RAM, which is cleared one by one.
+        clearing, place, is_post = self.clearing, self.place, self.is_post
+        with m.If(clearing):
+            m.d.sync += [clearing.eq(place != self._count - 1), place.eq(place + 1)]
+        with m.If(self.i_clear):
+            m.d.sync += [clearing.eq(1), place.eq(0)]
+        self._choose(m, valid, ports, clearing | self.i_clear)
 
-        # The counters are a LUT RAM. What it holds counts from the first change after a clear.
         m.submodules.storage = storage = memory.Memory(shape=self._width, depth=self._count, init=[])
         write, read = storage.write_port(), storage.read_port(domain="comb")
-        used = Signal(1 << SEMAPHORE_BITS)
-        is_post, is_live, is_done, exists, overflow = Signal(), Signal(), Signal(), Signal(), Signal()
-        before, less = Signal(self._width), Signal(self._width)
-        total = Signal(max(self._width, COUNT_BITS) + 1)
-        enough, fits = Signal(), Signal()
+        is_live, is_done, exists, overflow = Signal(), Signal(), Signal(), Signal()
+        takes, total, fits = Signal(), Signal(max(self._width, COUNT_BITS) + 1), Signal()
+        change = Signal.like(total)
         m.d.comb += [
-            is_post.eq(self.executing[len(waits) :].any()),
             is_live.eq((self.executing & valid).any() & ~self.i_clear),
             exists.eq(self._exists(self.semaphore)),
             read.addr.eq(self.semaphore),
-            before.eq(Mux(used.bit_select(self.semaphore, 1), read.data, 0)),
-            total.eq(before + self.amount),
-            less.eq(before - self.amount),
-            enough.eq((before >= self.amount) & exists),
-            fits.eq(~(total >> self._width).any() & exists),
-            is_done.eq(is_live & (is_post | enough)),
-            write.addr.eq(self.semaphore),
-            write.data.eq(Mux(is_post, total, less)),
-            write.en.eq(is_live & Mux(is_post, fits, enough)),
+            takes.eq(~is_post),
+            change.eq(Cat(self.change, takes).as_signed()),
+            # One adder: taking is adding the complement, with a carry from below. Below zero the sum has the bits above a counter set, too.
+            total.eq((Cat(takes, read.data) + Cat(takes, change))[1:]),
+            fits.eq(~total[self._width :].any() & exists),
+            is_done.eq(is_live & (is_post | fits)),
+            write.addr.eq(Mux(clearing, place, self.semaphore)),
+            write.data.eq(Mux(clearing, 0, total)),
+            write.en.eq(clearing | (is_live & fits)),
         ]
-        m.d.sync += [self.answered.eq(Mux(is_done, self.executing, 0)), overflow.eq(is_post & ~fits)]
-        with m.If(self.i_clear):
-            m.d.sync += used.eq(0)
-        with m.Elif(write.en):
-            m.d.sync += used.bit_select(self.semaphore, 1).eq(1)
+        turns_post = self.turn[len(waits) :].any()
+        count = reduce(or_, (Mux(self.turn[number], port.count, 0) for number, port in enumerate(ports)))
+        m.d.sync += [
+            is_post.eq(turns_post),
+            self.change.eq(Mux(turns_post, count, ~count)),
+            self.answered.eq(Mux(is_done, self.executing, 0)),
+            overflow.eq(is_post & ~fits),
+        ]
         if platform == "formal":
             observer = storage.read_port(domain="comb")
-            m.d.comb += [observer.addr.eq(self.peek), self.peeked.eq(Mux(used.bit_select(self.peek, 1), observer.data, 0))]
-        m.d.comb += [port.ready.eq(self.answered[number]) for number, port in enumerate((*waits, *posts))]
+            m.d.comb += [observer.addr.eq(self.peek), self.peeked.eq(Mux(clearing & (self.peek >= place), 0, observer.data))]
+        m.d.comb += [port.ready.eq(self.answered[number]) for number, port in enumerate(ports)]
         m.d.comb += [port.overflow.eq(overflow) for port in posts]
         return m
 
-    def _choose(self, m: Module, valid: Signal, ports: list[Any]) -> None:
-        """Whose turn is next: of the requests that stand and have no answer under way, the first behind the one before."""
-        waiting, behind, candidates, chosen = (Signal(len(ports), name=name) for name in ("waiting", "behind", "candidates", "chosen"))
+    def _choose(self, m: Module, valid: Signal, ports: tuple[Any, ...], rests: Value) -> None:
+        """Whose turn is next: of the requests that stand and have neither turn nor answer under way, the first behind the one before."""
+        waiting, behind, ahead = (Signal(len(ports), name=name) for name in ("waiting", "behind", "ahead"))
         m.d.comb += [
-            waiting.eq(valid & ~self.executing & ~self.answered),
-            candidates.eq(Mux((waiting & behind).any(), waiting & behind, waiting)),
-            chosen.eq(candidates & (~candidates + 1)),
+            waiting.eq(valid & ~self.turn & ~self.executing & ~self.answered),
+            ahead.eq(waiting & behind),
         ]
-        with m.If(chosen.any()):
-            m.d.sync += behind.eq(~(chosen | (chosen - 1)))
+        # Whether some request comes before that of the same number: of those behind, or if there is none, of all.
+        passed = [Mux(ahead.any(), ahead[:number].any(), waiting[:number].any()) for number in range(len(ports))]
+        chosen = Mux(ahead.any(), ahead, waiting) & ~Cat(passed)
+        with m.If(waiting.any()):
+            m.d.sync += behind.eq(Cat(passed))
         m.d.sync += [
-            self.executing.eq(Mux(self.i_clear, 0, chosen)),
-            self.semaphore.eq(reduce(or_, (Mux(chosen[number], port.semaphore, 0) for number, port in enumerate(ports)))),
-            self.amount.eq(reduce(or_, (Mux(chosen[number], port.count, 0) for number, port in enumerate(ports)))),
+            self.turn.eq(Mux(rests, 0, chosen)),
+            # One that is withdrawn loses its turn.
+            self.executing.eq(Mux(rests, 0, self.turn & valid)),
+            self.semaphore.eq(reduce(or_, (Mux(self.turn[number], port.semaphore, 0) for number, port in enumerate(ports)))),
         ]
 
     def _exists(self, semaphore: Value) -> Value:

@@ -38,6 +38,8 @@ class JobSpec(wiring.Component):
             stuck.eq(dut.o_stuck),
         ]
         busy = (self.inflight | self.active).any()
+        is_watched = Signal()
+        m.d.sync += is_watched.eq(self.watchdog != 0)
         m.d.comb += [
             Assert(~dut.o_start | (self.start & ~running & ~dut.o_stuck)),
             Assert(~(self.start & ~running & ~dut.o_stuck) | dut.o_start),
@@ -48,8 +50,8 @@ class JobSpec(wiring.Component):
             # Nobody is halted twice, and a deadlock is told only to those that wait.
             Assert(dut.o_halt & (self.halted | self.finished) == 0),
             Assert((dut.o_halt_cause != Cause.DEADLOCK) | ~dut.o_halt.any() | ((dut.o_halt & ~self.waiting == 0) & ~busy)),
-            # While something is in flight only the watchdog ends a job, and a chip stuck stays so.
-            Assert(~dut.o_ended | ~busy | (self.watchdog != 0)),
+            # While something is in flight only the watchdog of the cycle before ends a job, and a chip stuck stays so.
+            Assert(~dut.o_ended | ~busy | is_watched),
             Assert(~stuck | dut.o_stuck),
             Assert(~(dut.o_stuck & running)),
             # The first error is told once a job.

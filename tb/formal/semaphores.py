@@ -83,14 +83,19 @@ class SemaphoresSpec(wiring.Component):
 
     @staticmethod
     def _inside(m: Module, dut: Semaphores, ports: Any) -> None:
-        """What induction needs: the request looked at is one that stands, and not the one answered."""
+        """What induction needs: the request looked at is one that stands, and neither the next nor the one answered."""
         executing = dut.executing
         m.d.comb += [
             Assert((executing & (executing - 1)[: len(executing)]) == 0),
-            Assert((executing & dut.answered) == 0),
+            Assert((dut.turn & (dut.turn - 1)[: len(executing)]) == 0),
+            Assert(((executing & dut.answered) | (dut.turn & (executing | dut.answered))) == 0),
+            Assert(~dut.clearing | ((executing | dut.turn) == 0)),
+            Assert(dut.place < CONFIG.semaphores),
+            Assert(~executing.any() | (dut.is_post == executing[ENGINE_COUNT:].any())),
         ]
         for number, port in enumerate(ports):
-            stands = (dut.semaphore == port.semaphore) & (dut.amount == port.count)
+            change = port.count if number >= ENGINE_COUNT else ~port.count
+            stands = (dut.semaphore == port.semaphore) & (dut.change == change[: len(port.count)])
             m.d.comb += Assert(~executing[number] | (port.valid & stands))
 
     @staticmethod
@@ -107,7 +112,7 @@ class SemaphoresSpec(wiring.Component):
 
 
 class SemaphoresProgressSpec(wiring.Component):
-    """A wait that holds is served within six cycles once enough is there, beside an engine that posts, and never for free."""
+    """A wait that holds is served within eight cycles once enough is there, beside an engine that posts, and never for free."""
 
     def __init__(self) -> None:
         super().__init__({"count": In(3), "post": In(1)})
@@ -116,7 +121,7 @@ class SemaphoresProgressSpec(wiring.Component):
         m = Module()
         m.submodules.dut = dut = Semaphores(config=CONFIG)
         wait, post = dut.wait[2], dut.post[1][1]
-        posted, served, age = Signal(16), Signal(16), Signal(3)
+        posted, served, age = Signal(16), Signal(16), Signal(4)
         active, amount = Signal(), Signal(3)
         m.d.comb += [
             dut.peek.eq(3),
@@ -136,7 +141,7 @@ class SemaphoresProgressSpec(wiring.Component):
             m.d.sync += age.eq(age + 1)
         m.d.comb += [
             Assert(served <= posted),
-            Assert(age <= 6),
+            Assert(age <= 8),
             Cover((served == 4) & (posted == 5)),
         ]
         return m
@@ -152,7 +157,7 @@ PROOFS = (
     ),
     Proof(
         name="semaphores.progress",
-        doc="a standing wait takes what is posted within six cycles, and nothing else",
+        doc="a standing wait takes what is posted within eight cycles, and nothing else",
         spec=SemaphoresProgressSpec,
         mode="bmc",
         depth=18,

@@ -127,12 +127,13 @@ def test_watchdog(stuck):
         await start(ctx, dut, watchdog=limit)
         ctx.set(dut.i_finished, 0b0001)
         ctx.set(dut.i_inflight, 0b0010 if stuck else 0)
-        for _ in range(limit - 1):
+        for _ in range(limit):
+            assert not ctx.get(dut.o_halt)
             await ctx.tick()
         ctx.set(dut.i_progress, 1)  # just in time
         await ctx.tick()
         ctx.set(dut.i_progress, 0)
-        for _ in range(limit):
+        for _ in range(limit + 1):
             assert not ctx.get(dut.o_halt)
             await ctx.tick()
         assert ctx.get(dut.o_halt) == 0b1110 and ctx.get(dut.o_halt_cause) == Cause.WATCHDOG.value and ctx.get(dut.o_ended)

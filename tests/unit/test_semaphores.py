@@ -29,6 +29,12 @@ def ports_of(dut):
     return [dut.wait[engine] for engine in range(ENGINE_COUNT)] + [dut.post[n // POSTS][n % POSTS] for n in range(ENGINE_COUNT * POSTS)]
 
 
+async def ready(ctx):
+    """After reset the counters are cleared, and nothing is looked at."""
+    for _ in range(CONFIG.semaphores):
+        await ctx.tick()
+
+
 def drive(ctx, port, request):
     semaphore, count = request or (0, 0)
     ctx.set(port.valid, request is not None)
@@ -52,6 +58,7 @@ def test_random_traffic(semaphores, width, counts, seed):
         ports = ports_of(dut)
         requests, ages, enough = [None] * len(ports), [0] * len(ports), [0] * len(ports)
         before = list(requests)
+        resting = semaphores  # Cycles until requests are looked at.
         for cycle in range(900):
             # Phases of many posts and of many waits reach both edges.
             eager = 0.5 if cycle // 100 % 2 else 0.05
@@ -74,19 +81,19 @@ def test_random_traffic(semaphores, width, counts, seed):
                 if requests[number] is None:
                     continue
                 semaphore, count = requests[number]
-                ages[number] += 1
+                ages[number] += not resting
                 if number >= ENGINE_COUNT:
-                    assert ages[number] <= len(ports) + 3, f"{where}: post {number} waits"
+                    assert ages[number] <= len(ports) + 4, f"{where}: post {number} waits"
                     continue
                 # A wait that could be served for that many cycles on end has been.
                 able = semaphore < semaphores and counters[semaphore] >= count
-                enough[number] = enough[number] + 1 if able else 0
-                assert enough[number] <= len(ports) + 3, f"{where}: wait {number} starves"
+                enough[number] = enough[number] + (not resting) if able else 0
+                assert enough[number] <= len(ports) + 4, f"{where}: wait {number} starves"
                 seen["refused"] += not able
             for number in answered:
                 # One withdrawn in the cycle of its answer has been served.
                 semaphore, count = requests[number] or before[number]
-                assert ages[number] >= (3 if requests[number] else 2), where
+                assert ages[number] >= (4 if requests[number] else 3), where
                 if number < ENGINE_COUNT:
                     assert semaphore < semaphores and counters[semaphore] >= count, where
                     counters[semaphore] -= count
@@ -100,6 +107,7 @@ def test_random_traffic(semaphores, width, counts, seed):
             if clear:
                 counters = [0] * semaphores
                 ages, enough = [0] * len(ports), [0] * len(ports)
+            resting = semaphores if clear else max(resting - 1, 0)
             before = list(requests)
             await ctx.tick()
 
@@ -110,9 +118,10 @@ def test_random_traffic(semaphores, width, counts, seed):
 def test_latency_alone_and_from_post_to_wait():
     async def testbench(ctx, dut):
         log = []
+        await ready(ctx)
         drive(ctx, dut.wait[1], (1, 3))
-        for cycle in range(14):
-            # In every second cycle the wait is looked at and refused; the post is answered in 6 + 2.
+        for cycle in range(16):
+            # In every third cycle the wait is looked at and refused; the post is answered in 6 + 3.
             if cycle == 6:
                 drive(ctx, dut.post[0][0], (1, 3))
             for name, port in (("wait", dut.wait[1]), ("post", dut.post[0][0])):
@@ -124,7 +133,7 @@ def test_latency_alone_and_from_post_to_wait():
             if log and log[-1] == ("wait", cycle):
                 drive(ctx, dut.wait[1], None)
         assert [name for name, _ in log] == ["post", "wait"]
-        assert log[0][1] in (8, 9) and log[1][1] - log[0][1] in (1, 2)
+        assert log[0][1] in (9, 10) and log[1][1] - log[0][1] in (1, 2, 3)
 
     simulate(CONFIG, testbench)
 
@@ -132,20 +141,22 @@ def test_latency_alone_and_from_post_to_wait():
 def test_throughput_is_a_request_a_cycle():
     async def testbench(ctx, dut):
         ports = ports_of(dut)[ENGINE_COUNT:]
+        await ready(ctx)
         for port in ports:
             drive(ctx, port, (2, 1))
         served = 0
         for _ in range(50):
             served += sum(ctx.get(port.ready) for port in ports)
             await ctx.tick()
-        assert served == 48
+        assert served == 47
 
     simulate(CONFIG, testbench)
 
 
-@pytest.mark.parametrize("when", range(4))
+@pytest.mark.parametrize("when", range(5))
 def test_clear_forgets_counters_and_requests(when):
     async def testbench(ctx, dut):
+        await ready(ctx)
         drive(ctx, dut.post[0][0], (4, 9))
         for _ in range(when):
             await ctx.tick()
@@ -154,7 +165,7 @@ def test_clear_forgets_counters_and_requests(when):
         ctx.set(dut.i_clear, 0)
         drive(ctx, dut.post[0][0], None)
         drive(ctx, dut.wait[0], (4, 1))
-        for _ in range(10):
+        for _ in range(CONFIG.semaphores + 10):
             assert not ctx.get(dut.wait[0].ready)
             assert not ctx.get(dut.post[0][0].ready)
             await ctx.tick()
