@@ -20,8 +20,7 @@ from sim.board_faults import BOARD_FAULTS
 from sim.golden.board import GoldenBoard
 from sim.golden.chip import GoldenChip
 from sim.golden.self_test import SelfTestModel
-from sw.runtime.bringup import rungs_link
-from sw.runtime.bringup import session as session_module
+from sw.runtime.bringup import rungs_link, under_test
 from sw.runtime.bringup.compare import explain, swapped_lanes
 from sw.runtime.bringup.ladder import FAILED, NAMES, PASSED, RUNGS, SKIPPED, WARNED, Outcome, Rung, climb, try_rung
 from sw.runtime.bringup.session import Fault, NotHere, Session
@@ -76,7 +75,7 @@ class FaultyChip(GoldenChip):
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(fault: str) -> Session:
-        monkeypatch.setattr(session_module, "open_device", lambda *_, **__: Device(FaultyChip(fault)))
+        monkeypatch.setattr(under_test, "open_device", lambda *_, **__: Device(FaultyChip(fault)))
         return Session("golden", CONFIG)
 
     return make
@@ -325,7 +324,7 @@ def test_command(capsys: pytest.CaptureFixture, tmp_path: Any, monkeypatch: pyte
     values = json.loads(captured.out)
     assert values["ok"] and [item["passed"] for item in values["rungs"]] == [2, 2] and len(values["loops"]) == 2
     assert sorted(os.listdir(tmp_path)) == ["bringup.html", "bringup.json"] and "walk 2 of 2" in captured.err
-    monkeypatch.setattr(session_module, "open_device", lambda *_, **__: Device(FaultyChip("column")))
+    monkeypatch.setattr(under_test, "open_device", lambda *_, **__: Device(FaultyChip("column")))
     assert main(arguments) == 1
     captured = capsys.readouterr()
     values = json.loads(captured.out)
