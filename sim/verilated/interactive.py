@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from . import library
 from .build import BuildOptions, build_library
 from .cache import BuildCache
 from .signals import Clock, Collection, Input, InternalSignal, Memory, Output, Signal, SignalValue, Submodule, nest
+from .waveforms import Waveforms
 
 __all__ = ["Clock", "Collection", "Input", "InternalSignal", "Memory", "Output", "PyVerilator", "Signal", "SignalValue", "Submodule"]
 
@@ -37,7 +37,7 @@ def _read_sources(top_file: Path, verilog_path: Iterable[str], defines: Sequence
     return sources
 
 
-class PyVerilator:
+class PyVerilator(Waveforms):
     """One simulation of a Verilog module.
 
     Parameters
@@ -58,8 +58,6 @@ class PyVerilator:
     inputs, outputs, internal_signals : list of (name, width)
         Names by which `sim[name]` reads and writes.
     """
-
-    default_vcd_filename = "gtkwave.vcd"
 
     @classmethod
     def build(
@@ -110,13 +108,10 @@ class PyVerilator:
         return sim
 
     def __init__(self, so_file: str, auto_eval: bool = True, command_args: Sequence[str] = ()) -> None:
+        super().__init__()
         self.model: int | None = None
         self.auto_eval = auto_eval
         self.json_data: Any = None
-        self.vcd_filename: str | None = None
-        self.auto_tracing_mode: str | None = None
-        self.curr_time = 0
-        self.gtkwave_active = False
         self.clock: Clock | None = None
         self.lib = library.load(Path(so_file))
         self._callback: Any = None
@@ -247,83 +242,3 @@ class PyVerilator:
         else:
             self._callback = library.FINISH_CALLBACK(lambda file, line, scope: callback(self, file, line, scope))
         self.lib.model_finish_callback(self._require_open(), self._callback)
-
-    # Waveforms -----------------------------------------------------------------------------------------------
-
-    def start_vcd_trace(self, filename: str | os.PathLike[str], auto_tracing: bool = True) -> None:
-        """Writes a waveform from now on: a sample at every edge of the clock, at every evaluation if there is no clock, or only at
-        `add_to_vcd_trace()` without `auto_tracing`."""
-        if self.vcd_filename is not None:
-            raise ValueError("start_vcd_trace() needs tracing to be off, it is on: call stop_vcd_trace() first")
-        if not self.lib.model_trace_start(self._require_open(), os.fsencode(filename)):
-            raise OSError(f"waveform must be writable and the design built with tracing: {os.fspath(filename)!r}")
-        self.vcd_filename = os.fspath(filename)
-        self.auto_tracing_mode = None if not auto_tracing else "clock" if self.clock is not None else "eval"
-        self.curr_time = 0
-        self.add_to_vcd_trace()
-
-    def _require_trace(self, caller: str) -> None:
-        if self.vcd_filename is None:
-            raise ValueError(f"{caller}() needs tracing to be on: call start_vcd_trace() first")
-
-    def add_to_vcd_trace(self) -> None:
-        """Writes a sample; 10 time units pass."""
-        self._require_trace("add_to_vcd_trace")
-        # Two samples, so that the newest value has some length in a viewer.
-        for _ in range(2):
-            self.curr_time += 5
-            self.lib.model_trace_dump(self._require_open(), self.curr_time)
-        self.flush_vcd_trace()
-
-    def flush_vcd_trace(self) -> None:
-        """Makes the file hold everything up to now."""
-        self._require_trace("flush_vcd_trace")
-        self.lib.model_trace_flush(self._require_open())
-
-    def stop_vcd_trace(self) -> None:
-        """Completes and closes the waveform."""
-        self._require_trace("stop_vcd_trace")
-        self.lib.model_trace_stop(self._require_open())
-        self.vcd_filename = None
-        self.auto_tracing_mode = None
-
-    # GTKWave: the waveform is written for it to open; it is not remote-controlled ------------------------------
-
-    def start_gtkwave(self) -> None:
-        """Starts a waveform in `gtkwave.vcd`, for a viewer to open, unless one is being written.
-
-        Raises
-        ------
-        RuntimeError
-            if GTKWave is not installed.
-        """
-        if shutil.which("gtkwave") is None:
-            raise RuntimeError("gtkwave must be on PATH, not missing: apt-get install gtkwave, or write a waveform with start_vcd_trace()")
-        if self.vcd_filename is None:
-            self.start_vcd_trace(self.default_vcd_filename)
-        self.gtkwave_active = True
-
-    def send_to_gtkwave(self, objs: Any) -> None:
-        """Accepts what PyVerilator would show. Every signal is in the waveform already, so nothing has to be sent."""
-        if isinstance(objs, Signal | SignalValue):
-            self.send_signal_to_gtkwave(objs.signal if isinstance(objs, SignalValue) else objs)
-        elif not self.gtkwave_active:
-            raise ValueError("send_to_gtkwave() needs GTKWave: call start_gtkwave() first")
-
-    #: The name in PyVerilator's own examples.
-    send_signals_to_gtkwave = send_to_gtkwave
-
-    def send_signal_to_gtkwave(self, sig: Signal) -> None:
-        """As `send_to_gtkwave`, for one signal."""
-        if not self.gtkwave_active:
-            raise ValueError("send_signal_to_gtkwave() needs GTKWave: call start_gtkwave() first")
-        if not isinstance(sig, Signal):
-            raise TypeError(f"sig must be a Signal, not {sig!r}: use send_to_gtkwave()")
-
-    def stop_gtkwave(self) -> None:
-        """Ends what `start_gtkwave` began."""
-        if not self.gtkwave_active:
-            raise ValueError("stop_gtkwave() needs GTKWave: call start_gtkwave() first")
-        self.gtkwave_active = False
-        if self.vcd_filename == self.default_vcd_filename:
-            self.stop_vcd_trace()
