@@ -66,8 +66,8 @@ class PatternWalker(wiring.Component):
         following = [Signal(size_width, name=f"following{dim}", init=second) for dim in dims]
         ends, next_ends, single = Signal(DIMENSIONS), Signal(DIMENSIONS), Signal(DIMENSIONS)
         mover = Signal(range(DIMENSIONS))
-        # carry[d]: dimensions below d all end with this step, so dimension d moves on.
-        carry = [ends[:dim].all() for dim in dims]
+        # moves[d]: dimensions below d all end with this step, so dimension d moves on.
+        moves = [mover >= dim for dim in dims]
         last, step, load = ends.all(), Signal(), Signal()
 
         m.d.comb += [
@@ -80,8 +80,8 @@ class PatternWalker(wiring.Component):
             load.eq(self.i.valid & self.i.ready),
         ]
         for dim in dims:
-            m.d.comb += next_ends[dim].eq(Mux(~carry[dim], ends[dim], Mux(ends[dim], single[dim], following[dim] == pattern.sizes[dim])))
-            with m.If(load | (step & carry[dim])):
+            m.d.comb += next_ends[dim].eq(Mux(~moves[dim], ends[dim], Mux(ends[dim], single[dim], following[dim] == pattern.sizes[dim])))
+            with m.If(load | (step & moves[dim])):
                 m.d.sync += following[dim].eq(Mux(load | ends[dim], second, following[dim] + 1))
         with m.If(step):
             m.d.sync += [first.eq(0), active.eq(~last)]
