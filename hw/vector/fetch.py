@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
-from ..common.isa import AP_SIZE_BITS, AP_STRIDE_BITS, DIMENSIONS, OutputMode
+from ..common.isa import AP_STRIDE_BITS, DIMENSIONS, OutputMode
 from ..common.streams import Fifo
 from ..control.command import command_layout
 from ..memory.pattern import PatternWalker
@@ -51,8 +51,10 @@ class RowFetcher(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self._config
+        # No size exceeds the rows of a bank; a stride is used modulo the address space, so its bits above an address change nothing.
+        stride_width = min(AP_STRIDE_BITS, config.sbuf_address_width)
         m.submodules.walker = walker = PatternWalker(
-            size_width=AP_SIZE_BITS, addresses={"sbuf": (config.sbuf_address_width, AP_STRIDE_BITS)}
+            size_width=config.psum_rows.bit_length(), addresses={"sbuf": (config.sbuf_address_width, stride_width)}
         )
         m.submodules.tags = tags = Fifo(shape=RowTag(config), depth=ROW_QUEUE)
         m.submodules.rows = rows = Fifo(shape=psum_row_layout(config), depth=ROW_QUEUE)
