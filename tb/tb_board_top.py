@@ -104,9 +104,12 @@ async def bad_line(dut: Any) -> None:
     """Frames lost, doubled, cut, garbled, of the wrong length, garbage between them: every response, and memory in the end."""
     rng = np.random.default_rng(cocotb.RANDOM_SEED)
     host = await connected(dut)
-    # A burst may begin in the last of the 512 bytes and run over them: those are written too, for SBUF is anything after power-up.
+    # A burst may begin in the last of the 512 bytes and run over them: those are written too, for SBUF is anything after power-up. Whole lines, as the
+    # last word of a line writes it.
+    words = 128 + 16
+    assert words >= 128 + MOST_WORDS and not 4 * words % built_config().line_bytes
     for space in (Space.MEMORY, Space.SBUF):
-        await host.burst(space, 0, random_words(rng, 128 + MOST_WORDS))
+        await host.burst(space, 0, random_words(rng, words))
     octets = random_octets(rng, 40, space_bytes={Space.BOARD: 0x40, Space.CSR: 0x20, Space.MEMORY: 512, Space.SBUF: 512})
     for first in range(0, len(octets), 8):
         host.send(octets[first : first + 8])
@@ -114,7 +117,7 @@ async def bad_line(dut: Any) -> None:
     await host.settle()
     host.request(Space.BOARD, 0, count=1, restart=True, sequence=0)
     for space in (Space.MEMORY, Space.SBUF):
-        await host.burst(space, 0, 128 + MOST_WORDS)
+        await host.burst(space, 0, words)
     for name in ("BAD_FRAMES", "DROPPED_FRAMES", "LINE_ERRORS"):
         await host.read(board_register(name))
     host.scores.finish()
