@@ -33,7 +33,8 @@ class Checker(wiring.Component):
 
     Latency: an instruction accepted in cycle t is at `o` in cycle t + 5 + D if no other waits there, where D is the sum over the dimensions of its
     access pattern of ceil(bit_length(size - 1) / 2). Throughput: one instruction every 2 + D cycles (16 rows: 4, 512 rows: 7). A failing one takes no
-    longer. `i.ready` and `o.valid` are little logic behind flip-flops. Reset drops the instructions inside and forgets the LoadStationary.
+    longer. An instruction is taken at the earliest in the second cycle in which it is offered. `i.ready` and `o.valid` are little logic behind
+    flip-flops. Reset drops the instructions inside and forgets the LoadStationary.
 
     Parameters
     ----------
@@ -70,20 +71,21 @@ class Checker(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         entry = Signal(fetched_layout(self._engine), reset_less=True)
-        full, taken, walked = Signal(), Signal(), Signal()
+        full, seen, taken, walked = Signal(), Signal(), Signal(), Signal()
         failed, passed = Signal(), Signal(range(CHECKED_DEPTH + 1))
         decoder = Decoder(self._engine, entry.word)
         m.submodules.words = words = Fifo(shape=len(entry.word), depth=CHECKED_DEPTH)
         m.submodules.extent = extent = self._extent(decoder)
         m.d.comb += [
-            self.i.ready.eq((~full | extent.o_done) & words.i.ready & ~failed),
+            self.i.ready.eq(seen & (~full | extent.o_done) & words.i.ready & ~failed),
             taken.eq(self.i.valid & self.i.ready),
             walked.eq(full & extent.o_done),
             words.i.valid.eq(taken),
             words.i.payload.eq(self.i.payload.word),
             extent.i_start.eq(taken),
         ]
-        m.d.sync += full.eq(taken | (full & ~extent.o_done))
+        # The walk has looked at the sizes of what was offered in the cycle before.
+        m.d.sync += [full.eq(taken | (full & ~extent.o_done)), seen.eq(self.i.valid & ~taken)]
         with m.If(taken):
             m.d.sync += entry.eq(self.i.payload)
         coming = Decoder(self._engine, self.i.payload.word)

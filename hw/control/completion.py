@@ -43,6 +43,8 @@ class Completion(wiring.Component):
     post : array of Out(SemaphorePost)
     i_halted : In(1), i_halt_index : In(32)
         The engine has halted at this instruction.
+    i_hold : In(1)
+        Nothing is offered and nothing retires in this cycle: the engine is about to halt.
     i_abandon : In(1)
         What is not done yet will never be.
     o_retire : Out(1)
@@ -72,6 +74,7 @@ class Completion(wiring.Component):
             "post": Out(SemaphorePost()).array(POSTS),
             "i_halted": In(1),
             "i_halt_index": In(INDEX_WIDTH),
+            "i_hold": In(1),
             "i_abandon": In(1),
             "o_retire": Out(1),
             "o_overflow": Out(1),
@@ -155,7 +158,7 @@ class Completion(wiring.Component):
         over, refused = Signal(POSTS), Signal(POSTS)
         m.d.sync += [is_judged.eq(full & ~free & self.i_halted), is_behind.eq(self.o_index > self.i_halt_index)]
         m.d.comb += [
-            is_open.eq(full & (~self.i_halted | (is_judged & ~is_behind))),
+            is_open.eq(full & ~self.i_hold & (~self.i_halted | (is_judged & ~is_behind))),
             is_dropped.eq(full & self.i_halted & is_judged & is_behind),
         ]
         for slot in range(POSTS):

@@ -35,7 +35,7 @@ class PatternExtent(wiring.Component):
     -------
     i_start : In(1)
     i_coming : In(array of 4)
-        The sizes, read with `i_start`.
+        The sizes, read in the cycle before `i_start`.
     i_sizes : In(array of 4), i_NAME : In({base, strides[4]})
         The pattern, stable from the cycle after `i_start` until `o_done`.
     o_done : Out(1)
@@ -96,13 +96,13 @@ class PatternExtent(wiring.Component):
             stepping.eq(Mux(loads, current.any(), stepping)),
             final.eq(Mux(loads, (current & short).any(), ~rest[4:].any())),
         ]
-        todo = Cat(size[1:].any() for size in self.i_coming)
+        todo, is_short = Signal(DIMENSIONS), Signal(DIMENSIONS)
+        m.d.sync += [
+            todo.eq(Cat(size[1:].any() for size in self.i_coming)),
+            is_short.eq(Cat(~(size[3:].any() | (size[2:].any() & size[:2].any())) for size in self.i_coming)),
+        ]
         with m.If(self.i_start):
-            m.d.sync += [
-                current.eq(_lowest(todo)),
-                others.eq(todo & ~_lowest(todo)),
-                short.eq(Cat(~(size[3:].any() | (size[2:].any() & size[:2].any())) for size in self.i_coming)),
-            ]
+            m.d.sync += [current.eq(_lowest(todo)), others.eq(todo & ~_lowest(todo)), short.eq(is_short)]
         with m.Elif(loads):
             m.d.sync += [current.eq(_lowest(others)), others.eq(others & ~_lowest(others))]
         self._product(m, rest[:2], fresh, stepping, loads)

@@ -50,7 +50,7 @@ class Sequencer(wiring.Component):
     `i_halt` records its cause, and for DEADLOCK the instruction that waits and its semaphore, for WATCHDOG the oldest in flight or the
     next to be dispatched, unless the engine has halted or finished.
 
-    Latency: 4 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 7 + D cycles, D
+    Latency: 4 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 8 + D cycles, D
     as in `Checker`; `o_finished` follows the last retirement by two cycles. Throughput: see `Checker`; its queue (`CHECKED_DEPTH`) gives one in two
     cycles in bursts. Reset: as before the first start, that is neither finished nor halted. A start begins afresh in whatever state the sequencer
     is; the engine must be started with it.
@@ -195,9 +195,13 @@ class Sequencer(wiring.Component):
             failing.eq(completion.o_undone), failed.eq(self.i_error.valid & started), cause.eq(self.i_error.cause), error.eq(self.i_error.address),
             is_inflight.eq(completion.o_inflight),
         ]  # fmt: skip
+        # As is an overflow, behind which nothing may retire.
+        overflowed, over_index, over_semaphore = Signal(), Signal(INDEX_WIDTH), Signal.like(completion.o_semaphore)
+        m.d.sync += [overflowed.eq(completion.o_overflow), over_index.eq(completion.o_index), over_semaphore.eq(completion.o_semaphore)]
+        m.d.comb += completion.i_hold.eq(overflowed)
         overflows, errs, halts, deadlocks = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            overflows.eq(completion.o_overflow & ~is_final),
+            overflows.eq(overflowed & ~is_final),
             errs.eq(failed & ~is_undone & ~is_final),
             halts.eq(self.i_halt & running & ~self.o_finished),
             deadlocks.eq(self.i_halt_cause == Cause.DEADLOCK),
@@ -211,10 +215,10 @@ class Sequencer(wiring.Component):
                 self.o_halted.eq(1),
                 running.eq(0),
                 is_undone.eq(errs),
-                self.o_index.eq(Mux(overflows, completion.o_index, Mux(errs, failing, oldest))),
+                self.o_index.eq(Mux(overflows, over_index, Mux(errs, failing, oldest))),
             ]
             with m.If(overflows):
-                m.d.sync += [self.o_cause.eq(Cause.SEMAPHORE_OVERFLOW), self.o_address.eq(completion.o_semaphore)]
+                m.d.sync += [self.o_cause.eq(Cause.SEMAPHORE_OVERFLOW), self.o_address.eq(over_semaphore)]
             with m.Elif(errs):
                 m.d.sync += [self.o_cause.eq(cause), self.o_address.eq(error)]
             with m.Elif(halts):
@@ -224,7 +228,7 @@ class Sequencer(wiring.Component):
         with m.If(self.i_start):
             m.d.sync += [
                 self.o_halted.eq(0), running.eq(1), self.o_cause.eq(Cause.NONE), self.o_index.eq(0), self.o_address.eq(0), broken.eq(0), failed.eq(0),
-                is_undone.eq(0), is_final.eq(0),
+                overflowed.eq(0), is_undone.eq(0), is_final.eq(0),
             ]  # fmt: skip
 
     def _state(self, m: Module, running: Value, starved: Value) -> None:

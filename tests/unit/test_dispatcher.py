@@ -219,11 +219,14 @@ def test_completion_drops_what_is_behind_a_halt():
             ctx.set(dut.i_load.valid, 1)
             await ctx.tick()
         ctx.set(dut.i_load.valid, 0)
-        ctx.set(dut.i_halted, 1)
         ctx.set(dut.i_halt_index, 1)
         posted, retired = [], []
-        for cycle in range(30):
+        for cycle in range(40):
             ctx.set(dut.done_load, cycle < 3)
+            # Held before it halts.
+            ctx.set(dut.i_hold, cycle < 10)
+            ctx.set(dut.i_halted, cycle >= 10)
+            assert cycle >= 10 or not (ctx.get(dut.post[0].valid) or ctx.get(dut.o_retire))
             offered = ctx.get(dut.post[0].valid)
             ctx.set(dut.post[0].ready, offered)
             posted += [int(ctx.get(dut.o_index))] if offered else []

@@ -97,7 +97,7 @@ def test_two_dones_in_one_cycle_post_in_turn():
 
 
 def test_latency_of_every_step():
-    """Start to fetch 4; last beat to command 7 (queue, check of 5 + 0, head); last wait to command 1; done to post 1; retired to finished 2."""
+    """Start to fetch 4; last beat to command 8 (queue, look, check of 5 + 0, head); last wait to command 1; done to post 1; retired to finished 2."""
     words = [word("Load", dram=0x1000), word("Load", dram=0x1000, wait0_count=1, wait1_count=1, post1_count=1)]
     bench = Bench(CONFIG, "load", words, latency=6, work=2)
 
@@ -107,7 +107,7 @@ def test_latency_of_every_step():
         await b.until(lambda: b.over)
         assert [cycle - begin for cycle, *_ in b.requests] == [4, 5]
         last_beat = b.requests[0][0] + 6 + 16 - 1
-        assert b.starts[0][0] == last_beat + 7
+        assert b.starts[0][0] == last_beat + 8
         assert b.waits[1][0] == b.waits[0][0] + 1 and b.starts[1][0] == b.waits[1][0] + 1
         assert b.posts[0][0] == b.dones[1][0] + 1
         # It retires in the cycle of its last answer.
