@@ -77,10 +77,10 @@ def test_every_unit_can_be_made() -> None:
 
 
 def test_bram_is_counted_on_the_part(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An SBUF bank of `small` is 1024 x 64 bits: four DP16KD of 16 Kbit, and no flip-flops beside its read register."""
+    """An SBUF bank of `small` is 2048 x 64 bits: eight DP16KD of 16 Kbit, and no flip-flops beside its read register."""
     monkeypatch.setitem(units.UNITS, "sbuf_bank", replace(units.UNITS["sbuf_bank"], seeds=(1,)))
     found = synth.measure("sbuf_bank")
-    assert (found["place"]["brams"], found["place"]["ffs"], found["place"]["dsps"]) == (4, 0, 0)
+    assert (found["place"]["brams"], found["place"]["ffs"], found["place"]["dsps"]) == (8, 0, 0)
     assert found["place"]["mhz_best"] == found["place"]["mhz"][0] > 50
     assert found["xcup"] is None and found["ok"]
 
