@@ -126,17 +126,20 @@ class Chip(wiring.Component):
             connect(m, sequencers[name].wait, semaphores.wait[engine.index])
             for slot in range(2):
                 connect(m, sequencers[name].post[slot], semaphores.post[engine.index][slot])
+        # To thousands of flip-flops: from one of its own.
+        start = Signal()
+        m.d.sync += start.eq(job.o_start)
         m.d.comb += [
-            semaphores.i_clear.eq(job.o_start),
+            semaphores.i_clear.eq(start),
             window.i_base.eq(Cat(registers.r_dram_base_lo, registers.r_dram_base_hi)),
             window.i_size.eq(Cat(registers.r_dram_size_lo, registers.r_dram_size_hi)),
         ]
         m.d.comb += [sequencer.i_window.eq(window.o) for sequencer in sequencers.values()]
-        m.d.comb += [block.i_start.eq(job.o_start) for block in (tensor, load, store, window, *sequencers.values())]
+        m.d.comb += [block.i_start.eq(start) for block in (tensor, load, store, window, *sequencers.values())]
         for name in ("load", "store"):
             connect(m, engines[name].error, sequencers[name].i_error)
 
-        self._job(m, job, sequencers, engines, registers, moved=self._moved(sbuf, access, psum, pins))
+        self._job(m, job, start, sequencers, engines, registers, moved=self._moved(sbuf, access, psum, pins))
         self._count(m, counters, job, sequencers, tensor, sbuf)
         self._registers(m, registers, job, counters, sequencers)
         self._trace(m, sequencers)
@@ -170,10 +173,12 @@ class Chip(wiring.Component):
         transfers += [pins.read.request, pins.read.response, pins.write.request, pins.write.data, pins.write.response]
         return Cat(psum.write.valid, *(item.valid & item.ready for item in transfers)).any()
 
-    def _job(self, m: Module, job: JobControl, sequencers: dict[str, Any], engines: dict[str, Any], registers: Any, *, moved: Any) -> None:
+    def _job(
+        self, m: Module, job: JobControl, start: Signal, sequencers: dict[str, Any], engines: dict[str, Any], registers: Any, *, moved: Any
+    ) -> None:
         units = list(sequencers.values())
         m.d.comb += [job.i_start.eq(registers.r_control[0]), job.i_watchdog.eq(registers.r_watchdog)]
-        # What the job is judged by is a cycle old: it comes from everywhere. At its start nothing of the job before may be left.
+        # What the job is judged by is a cycle old: it comes from everywhere. Until the units have started nothing of the job before may be left.
         judged = [
             (job.i_halted, Cat(unit.o_halted for unit in units)),
             (job.i_finished, Cat(unit.o_finished for unit in units)),
@@ -184,7 +189,7 @@ class Chip(wiring.Component):
         ]
         for target, value in judged:
             seen = Signal(len(target), name=f"seen_{target.name}")
-            m.d.sync += seen.eq(Mux(job.o_start, 0, value))
+            m.d.sync += seen.eq(Mux(job.o_start | start, 0, value))
             m.d.comb += target.eq(seen)
         for index, unit in enumerate(units):
             m.d.comb += [unit.i_halt.eq(job.o_halt[index]), unit.i_halt_cause.eq(job.o_halt_cause)]
