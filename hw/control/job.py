@@ -9,7 +9,8 @@ from amaranth.lib.wiring import In, Out
 from ..common.isa import ENGINES, Cause
 
 #: Cycles for which nothing may be in flight before waiting engines are believed to wait for ever. Semaphores look at one request a cycle in
-#: turns: of four waits, each has had a turn and its answer eight cycles after the last post was made.
+#: turns: the answer to a wait comes at most six cycles after it is raised (three steps, three others), and four after that of the last post. Either
+#: reaches the job a cycle later, as does what the count begins with; the rest is margin.
 SETTLE_CYCLES = 12
 
 
