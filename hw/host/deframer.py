@@ -16,7 +16,7 @@ class Deframer(wiring.Component):
     A frame that is good is committed at its closing flag, without CRC. One that is not (CRC, length, ends with an escape, line error) becomes
     an empty packet, so that it is answered in its turn. One that the ring has no room for is dropped whole. An empty frame is none.
 
-    Latency: a frame is committed two cycles after its closing flag. Throughput: an octet every 12 cycles. Reset forgets the frame that
+    Latency: a frame is committed three cycles after its closing flag. Throughput: an octet every 12 cycles. Reset forgets the frame that
     is coming in: the rest of it will be a bad frame.
 
     Members
@@ -25,7 +25,7 @@ class Deframer(wiring.Component):
         Pulse: an octet, at least 12 cycles after the one before.
     error : In(1)
         Pulse: the line lost an octet, at least 12 cycles after one.
-    write, commit, offset, data, full : the writer of a `PacketRing`
+    write, commit, offset, data, full : the writer of a `PacketRing`; `offset` and `data` are flip-flops
     bad : Out(1)
         Pulse: an empty packet was committed.
     dropped : Out(1)
@@ -48,7 +48,8 @@ class Deframer(wiring.Component):
         count, octet = Signal(8), Signal(8)
         escaped, damaged, lost = Signal(), Signal(), Signal()
         flag, escape = Signal(), Signal()
-        taken, ended, ending = Signal(), Signal(), Signal()
+        # One after the other, for the clock: the frame is over, its verdict is known, its length stands at `offset`.
+        taken, ended, judged, ending = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             flag.eq(self.i.data == FLAG),
             escape.eq(self.i.data == ESCAPE),
@@ -58,7 +59,7 @@ class Deframer(wiring.Component):
             crc.clear.eq(ending),
         ]
         # The line is looked at in one cycle, the ring in the next.
-        m.d.sync += [taken.eq(0), ended.eq(0), ending.eq(ended)]
+        m.d.sync += [taken.eq(0), ended.eq(0), judged.eq(ended), ending.eq(judged)]
         with m.If(self.i.valid):
             m.d.sync += octet.eq(self.i.data ^ Mux(escaped, ESCAPE_MASK, 0))
             with m.If(flag):
@@ -82,8 +83,10 @@ class Deframer(wiring.Component):
                 good.eq((crc.value == RESIDUE) & (count >= CRC_BYTES) & ~escaped & ~damaged),
                 count.eq(count - CRC_BYTES),
             ]
+        with m.If(judged & ~good):
+            m.d.sync += count.eq(0)
         with m.If(ending):
-            m.d.comb += [self.offset.eq(Mux(good, count, 0)), self.commit.eq(~lost & ~self.full)]
+            m.d.comb += self.commit.eq(~lost & ~self.full)
             m.d.comb += [self.bad.eq(self.commit & ~good), self.dropped.eq(~self.commit)]
             m.d.sync += [count.eq(0), escaped.eq(0), damaged.eq(0), lost.eq(0)]
         return m

@@ -76,7 +76,7 @@ class DeframerSpec(wiring.Component):
         m.submodules.dut = dut = Deframer()
         for signal in (dut.i.valid, dut.i.data, dut.error, dut.full):
             free(m, signal)
-        since, ago = Signal(range(13), init=12), Signal(range(4))
+        since, ago = Signal(range(13), init=12), Signal(range(5))
         event = dut.i.valid | dut.error
         m.d.comb += [Assume(~event | (since == 12)), Assume(~(dut.i.valid & dut.error))]
         m.d.sync += since.eq(Mux(event, 1, Mux(since == 12, 12, since + 1)))
@@ -91,10 +91,10 @@ class DeframerSpec(wiring.Component):
                 m.d.sync += [count.eq(Mux(count == LONGEST_BODY + CRC_BYTES + 1, count, count + 1)), escaped.eq(0)]
             with m.Elif(dut.i.data != FLAG):
                 m.d.sync += escaped.eq(1)
-        with m.Elif((ago != 0) & (ago != 3)):
+        with m.Elif((ago != 0) & (ago != 4)):
             m.d.sync += ago.eq(ago + 1)
-        verdict = was_flag & (ago == 2) & ~event
-        with m.If(was_flag & (ago == 2)):
+        verdict = was_flag & (ago == 3) & ~event
+        with m.If(was_flag & (ago == 3)):
             m.d.sync += [count.eq(0), escaped.eq(0), damaged.eq(0), was_flag.eq(0)]
         good = dut.commit & ~dut.bad
         fits = (count >= CRC_BYTES) & (count <= LONGEST_BODY + CRC_BYTES) & ~escaped & ~damaged

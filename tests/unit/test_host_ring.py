@@ -215,7 +215,7 @@ def run_buffer(octets, *, errors=()):
             for cycle in range(SPACING - 1):
                 commit, bad, dropped = (ctx.get(item) for item in (deframer.commit, deframer.bad, deframer.dropped))
                 if commit or dropped:
-                    assert octet == FLAG and cycle == 1
+                    assert octet == FLAG and cycle == 2
                     events.append("bad" if bad else "dropped" if dropped else ctx.get(deframer.offset))
                 assert commit or not bad
                 await ctx.tick()
