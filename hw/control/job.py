@@ -18,7 +18,8 @@ class JobControl(wiring.Component):
     """Watches the four sequencers and says when the job is over (rules: docs/interfaces.md, "Errors, end of a job").
 
     A job ends in the cycle in which the last engine has finished; where engines are halted or wait, `SETTLE_CYCLES` cycles after nothing is
-    in flight any more. `o_start` follows `i_start` in the same cycle unless a job runs or the chip is stuck. Reset: idle.
+    in flight any more; of the watchdog, when every engine is seen to have stopped, since one may have begun something in the cycle of the order.
+    `o_start` follows `i_start` in the same cycle unless a job runs or the chip is stuck. Reset: idle.
 
     Members
     -------
@@ -70,12 +71,12 @@ class JobControl(wiring.Component):
         m.d.comb += busy.eq((self.i_inflight | self.i_active).any())
 
         settled, expired = self._settle(m, busy), self._watch(m)
-        all_finished = Signal()
-        deadlocked = Signal()
+        all_finished, deadlocked, given_up = Signal(), Signal(), Signal()
         m.d.comb += [
             all_finished.eq(running & self.i_finished.all() & ~busy),
             deadlocked.eq(settled & ~self.i_halted.any() & self.i_waiting.any()),
-            self.o_ended.eq(all_finished | (settled & ~deadlocked) | expired),
+            given_up.eq(expired & (self.i_finished | self.i_halted).all()),
+            self.o_ended.eq(all_finished | (settled & ~deadlocked) | given_up),
         ]
         with m.If(expired):
             m.d.comb += [self.o_halt.eq(~(self.i_finished | self.i_halted)), self.o_halt_cause.eq(Cause.WATCHDOG)]
@@ -86,7 +87,7 @@ class JobControl(wiring.Component):
             m.d.sync += [running.eq(1), self.o_done.eq(0)]
         with m.Elif(self.o_ended):
             m.d.sync += [running.eq(0), self.o_done.eq(1)]
-            with m.If(expired & busy):
+            with m.If(given_up & busy):
                 m.d.sync += self.o_stuck.eq(1)
         self._first_error(m)
         return m
