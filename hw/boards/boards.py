@@ -37,7 +37,7 @@ BOARDS: dict[str, Board] = {
         ),
         Board(
             name="icebreaker", doc="1BitSquared iCEBreaker with iCE40UP5K-SG48", family="ice40", device="up5k", package="sg48", speed="",
-            config=replace(_nano, multiplier="ice40"), oscillator_hz=12_000_000, chip_hz=24_000_000, baud=2_000_000,
+            config=replace(_nano, multiplier="ice40"), oscillator_hz=12_000_000, chip_hz=30_000_000, baud=2_000_000,
             memory_bytes=64 << 10, self_test=False, leds=(5, 0), leds_active_low=True, constraints="icebreaker.pcf",
             programmer="ice40_generic",
         ),
