@@ -57,7 +57,8 @@ def cells_of(make: Callable[[], wiring.Component], name: str, folder: Any) -> An
     [
         # 64 bits of 2048 words: 9 bits a block of that depth; the block's own register is the output.
         (sbuf_bank, -(-8 * SMALL.line_bytes // (BLOCK_BITS // 4)), 0, 0),
-        # Two banks of 256 bits, which lie in one block's depth, and that again for the reader. Registers are those of the pipeline: not one word of storage (64 rows of 256 bits).
+        # All banks' rows of 256 bits lie in one block's depth, and that again for the reader. Registers are those of the pipeline: not one word of
+        # storage (64 rows of 256 bits).
         (psum_banks, 2 * -(-32 * SMALL.cols // BLOCK_BITS), 0, 6 * 32 * SMALL.cols + 200),
         # An instruction and its error bit; the registers are the pointers and the level.
         (instruction_queue, 0, -(-(8 * 64 + 1) // LUT_RAM_BITS), 16),
