@@ -23,7 +23,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "bitstreams.md"
 
 _EXPLANATION = """How fast and how full each board came out: `make bitstreams`, then `meshium bitstream --write`. Used is what place and route says (5 % or more
 of what there is); MHz what it reached of what it had to, as no bitstream is made otherwise, with the first of the seeds that did. Seconds are of
-a machine with two cores that did nothing else worth mentioning.
+a machine with two cores, which other work may have slowed down. A board without a row has no bitstream of the sources as they are.
 """
 
 
