@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import AP_STRIDE_BITS, DIMENSIONS
+from ..common.skid import SkidBuffer
 from ..control.command import command_layout
 from ..memory.pattern import PatternWalker
-from .skid import SkidBuffer
 
 #: Bits of a turn (see `Interlock`): at most four instructions of a stream are accepted and not begun (one kept, one walking and, in the streamer, two
 #: of one row behind the walker), so turns that are compared differ by at most 4.

@@ -7,12 +7,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
+from ..common.skid import SkidBuffer
 from ..memory.ports import SbufPort
 from ..memory.psum import psum_write_latency
 from .loader import check_rows
 from .operand import delay_line, is_float_code, operand_layout, operands
 from .rows import TURN_BITS, RowWalker, row_command_layout
-from .skid import SkidBuffer
 
 
 class MovingRow(wiring.Signature):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from abc import ABC, abstractmethod
 from typing import Any
 
 from .signals import Clock, Signal, SignalValue
 
 
-class Waveforms:
+class Waveforms(ABC):
     """What `PyVerilator` writes for viewers. GTKWave is not remote-controlled: the waveform is written for it to open.
 
     Members
@@ -34,8 +35,9 @@ class Waveforms:
         self.curr_time = 0
         self.gtkwave_active = False
 
+    @abstractmethod
     def _require_open(self) -> int:
-        raise NotImplementedError
+        """The model's handle, while the simulation is open."""
 
     def start_vcd_trace(self, filename: str | os.PathLike[str], auto_tracing: bool = True) -> None:
         """Writes a waveform from now on: a sample at every edge of the clock, at every evaluation if there is no clock, or only at

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from amaranth.asserts import AnySeq
-from amaranth.hdl import Assert, Assume, Cover, Module, Signal, Value
+from amaranth.hdl import Assert, Assume, Cover, Module, Signal
 from amaranth.lib import wiring
 
 from hw.common.config import ChipConfig
@@ -15,27 +14,13 @@ from hw.dma.bursts import BurstSplitter
 from hw.dma.sender import BeatSender
 from hw.dma.tracker import BurstTracker
 
+from .rules import free, held
 from .runner import Proof
 
 CONFIG = ChipConfig(
     name="formal", rows=4, cols=4, output_lanes=1, sbuf_banks=2, sbuf_bank_lines=16, sbuf_latency=1, psum_rows=8, axi_address_width=20,
     dma_outstanding=2, dma_burst_lines=4,
 )  # fmt: skip
-
-
-def held(m: Module, port: Any, *, name: str, rule: Any = Assert) -> None:
-    """`rule` (Assert or Assume): valid and payload of a stream hold until ready."""
-    payload = Value.cast(port.payload)
-    waiting, before = Signal(name=f"{name}_waiting"), Signal(len(payload), name=f"{name}_before")
-    m.d.sync += [waiting.eq(port.valid & ~port.ready), before.eq(payload)]
-    m.d.comb += rule(~waiting | (port.valid & (payload == before)))
-
-
-def free(m: Module, *signals: Any) -> None:
-    """Drives signals with anything, another in every cycle."""
-    for signal in signals:
-        value = Value.cast(signal)
-        m.d.comb += value.eq(AnySeq(len(value)))
 
 
 def legal(m: Module, config: ChipConfig, request: Any) -> None:

@@ -13,7 +13,8 @@ from hw.dma.axi import burst_limit
 from hw.dma.load import LoadDma
 from hw.dma.store import StoreDma
 
-from .axi_bursts import CONFIG, free, held, legal
+from .axi_bursts import CONFIG, legal
+from .rules import free, held
 from .runner import Proof
 
 

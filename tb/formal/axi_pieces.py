@@ -11,7 +11,8 @@ from hw.common.config import ChipConfig
 from hw.dma.bursts import BurstMerger
 from hw.dma.pieces import PieceCutter, line_shift, page_bits
 
-from .axi_bursts import CONFIG, free, held, legal
+from .axi_bursts import CONFIG, legal
+from .rules import free, held
 from .runner import Proof
 
 

@@ -13,7 +13,8 @@ from hw.dma.axi import ID_WIDTH
 from hw.dma.pins import AxiPins
 from hw.dma.read_mux import READERS, ReadMux
 
-from .axi_bursts import CONFIG, free, held
+from .axi_bursts import CONFIG
+from .rules import free, held
 from .runner import Proof
 
 

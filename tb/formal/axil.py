@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 
 from hw.control.axil import AxiLite
 
-from .axi_bursts import free
+from .rules import free
 from .runner import Proof
 
 #: Cycles that the registers take at most to answer.

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from hw.host.bridge import Bridge
 from hw.host.protocol import Space
 
-from .axi_bursts import free
+from .rules import free
 from .runner import Proof
 
 #: Cycles after which a word is given up here: the fewest there may be.

@@ -9,7 +9,7 @@ from hw.host.deframer import Deframer
 from hw.host.protocol import CRC_BYTES, ESCAPE, FLAG, LONGEST_BODY
 from hw.host.ring import RING_OCTETS, PacketRing
 
-from .axi_bursts import free
+from .rules import free
 from .runner import Proof
 
 

@@ -13,10 +13,10 @@ from amaranth.lib import wiring
 from hw.common.noc import NocConfig
 from hw.noc.injector import Injector
 
-from .axi_bursts import held
 from .noc_arbiters import one_hot
 from .noc_links import narrow
 from .noc_routers import Model
+from .rules import held
 from .runner import Proof
 
 

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 
 from hw.memory.pattern import PatternWalker
 
-from .axi_bursts import free, held
+from .rules import free, held
 from .runner import Proof
 
 SIZE_BITS, ADDRESS_BITS, STRIDE_BITS = 2, 4, 3

@@ -229,7 +229,7 @@ def proofs() -> dict[str, Proof]:
 
     found: dict[str, Proof] = {}
     for item in sorted(pkgutil.iter_modules(tb.formal.__path__), key=lambda item: item.name):
-        if item.name in ("runner", "yosys_abc", "__main__"):
+        if item.name in ("rules", "runner", "yosys_abc", "__main__"):
             continue
         registered = getattr(importlib.import_module(f"tb.formal.{item.name}"), "PROOFS", ())
         if not registered:

@@ -6,10 +6,10 @@ from amaranth.hdl import Assert, Cover, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.common.skid import SkidBuffer
 from hw.common.streams import connect_streams
-from hw.tensor.skid import SkidBuffer
 
-from .axi_bursts import held
+from .rules import held
 from .runner import Proof
 
 WIDTH = 3

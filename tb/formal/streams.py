@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.common.streams import Fifo, Stage, connect_streams
 
+from .rules import held
 from .runner import Proof
 
 WIDTH = 3
@@ -61,7 +62,7 @@ class FifoSpec(wiring.Component):
                 Assert((dut.consume + ahead == cell) | (dut.consume + ahead == cell + depth)),
                 Assert(dut.peeked == word),
             ]
-        stream_rules(m, dut)
+        held(m, dut.o, name="o")
         m.d.comb += [Cover(watching & pop & (ahead == 0) & (word == 5)), Cover((model == depth) & watching & (ahead == depth - 1))]
         return m
 
@@ -98,16 +99,8 @@ class StageSpec(wiring.Component):
             Cover(watching & pop & ~ahead & (word == 5) & push),
             Cover((inside == 2) & watching & ahead),
         ]
-        stream_rules(m, dut)
+        held(m, dut.o, name="o")
         return m
-
-
-def stream_rules(m: Module, dut: Any) -> None:
-    """Valid and payload hold until ready."""
-    refused, payload = Signal(), Signal(WIDTH)
-    m.d.sync += [refused.eq(dut.o.valid & ~dut.o.ready), payload.eq(dut.o.payload)]
-    with m.If(refused):
-        m.d.comb += Assert(dut.o.valid & (dut.o.payload == payload))
 
 
 PROOFS = (

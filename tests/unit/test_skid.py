@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hw.tensor.skid import SkidBuffer
+from hw.common.skid import SkidBuffer
 
 
 @pytest.mark.parametrize(("offer", "take"), [(1.0, 1.0), (0.5, 1.0), (1.0, 0.5), (0.6, 0.4)])
