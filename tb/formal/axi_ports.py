@@ -18,8 +18,15 @@ from .rules import free, held
 from .runner import Proof
 
 
+def one_granted(m: Module, dut: ReadMux) -> None:
+    """Asserts that one reader is granted, and a fetcher only while it asks; without it an induction begins where the multiplexer never is."""
+    asking = Cat(port.request.valid for port in dut.ports[1:])
+    m.d.comb += [Assert(dut.granted.any() & ((dut.granted & (dut.granted - 1)[:READERS]) == 0)), Assert((dut.granted[1:] & ~asking) == 0)]
+
+
 class MuxSpec(wiring.Component):
-    """The read multiplexer: the request holds, one reader at a time is granted, the DMA last, and each beat goes to its reader alone."""
+    """The read multiplexer: the request holds, one reader at a time is served, the DMA behind fetchers that asked before it, and each beat
+    goes to its reader alone. The fetchers hold their requests."""
 
     def __init__(self, *, config: ChipConfig) -> None:
         self._config = config
@@ -33,6 +40,8 @@ class MuxSpec(wiring.Component):
         taken = Signal(3)
         for index, port in enumerate(dut.ports):
             free(m, port.request.valid, port.request.payload, port.response.ready)
+            if index:
+                held(m, port.request, name=f"port{index}", rule=Assume)
             m.d.comb += [
                 pending[index].eq(port.request.valid),
                 granted[index].eq(port.request.valid & port.request.ready),
@@ -43,13 +52,16 @@ class MuxSpec(wiring.Component):
                 m.d.sync += taken.eq(index)
                 m.d.comb += Cover(granted[index])
         held(m, dut.request, name="request")
-        was_granted = Signal()
-        m.d.sync += was_granted.eq(granted.any())
+        one_granted(m, dut)
+        # A fetcher asked in the cycle before and was not served.
+        was_granted, waiting = Signal(), Signal()
+        m.d.sync += [was_granted.eq(granted.any()), waiting.eq((pending[1:] & ~granted[1:]).any())]
         m.d.comb += [
             Assert((granted & (granted - 1)[:READERS]) == 0),
-            Assert(~granted[0] | (pending[1:] == 0)),
-            # Never idle while one asks and the output is free.
-            Assert(granted.any() == (pending.any() & (~dut.request.valid | dut.request.ready))),
+            Assert(~granted[0] | ~waiting),
+            # Never idle while a fetcher has asked before or the DMA asks and the output is free.
+            Assert(granted.any() == ((waiting | pending[0]) & (~dut.request.valid | dut.request.ready))),
+            Assert(dut.granted[0] == ~waiting),
             Assert(~was_granted | (dut.request.valid & (dut.request.payload.id == taken))),
             Assert((got & (got - 1)[:READERS]) == 0),
             Assert(~dut.response.valid | (got.any() == (dut.response.payload.id < READERS))),
@@ -58,7 +70,7 @@ class MuxSpec(wiring.Component):
 
 
 class TurnSpec(wiring.Component):
-    """A fetcher, any one, that asks until it is served sees at most the three others served before, each once, and never the DMA.
+    """A fetcher, any one, that asks until it is served sees at most the three others served before, each once, and the DMA in the first cycle at most.
 
     The output is refused for at most one cycle in a row: whose turn it is does not change while it is refused, but an induction that may wait
     there for ever never sees the turn.
@@ -75,6 +87,7 @@ class TurnSpec(wiring.Component):
         for index, port in enumerate(dut.ports):
             free(m, port.request.valid, port.request.payload, port.response.ready)
             held(m, port.request, name=f"port{index}", rule=Assume)
+        one_granted(m, dut)
         # Chosen in the first cycle and kept.
         started, kept, watched = Signal(), Signal(2), Signal(2)
         m.d.sync += [started.eq(1), kept.eq(watched)]
@@ -94,10 +107,11 @@ class TurnSpec(wiring.Component):
         m.d.comb += [
             Assume(~refused | dut.request.ready),
             Assert(~asking | ((before & granted) == 0)),
-            Assert(~asking | ~granted[0]),
-            # The one before it in the register, three others, each refused for a cycle.
-            Assert(waited <= 2 * len(fetchers) - 1),
-            Cover(served & (waited == 2 * len(fetchers) - 1)),
+            Assert(~asking | ~granted[0] | (waited == 0)),
+            # The cycle until the grant knows of it; the one before it in the register, three others, each refused for a cycle.
+            Assert(waited <= 2 * len(fetchers)),
+            Cover(served & (waited == 2 * len(fetchers))),
+            Cover(asking & granted[0]),
         ]
         return m
 
@@ -139,8 +153,8 @@ class PinsSpec(wiring.Component):
 
 
 PROOFS = (
-    Proof(name="axi_read_mux", doc="read multiplexer: one grant, fetchers first, requests hold, beats routed by ID", spec=lambda: MuxSpec(config=CONFIG),
-          depth=4),
+    Proof(name="axi_read_mux", doc="read multiplexer: one grant, fetchers that wait first, requests hold, beats routed by ID",
+          spec=lambda: MuxSpec(config=CONFIG), depth=4),
     Proof(name="axi_read_turns", doc="read multiplexer: a fetcher that asks is served after each other one at most once, and before the DMA",
           spec=lambda: TurnSpec(config=CONFIG), depth=12),
     Proof(name="axi_pins", doc="flat pins: AW, W and AR hold valid and payload until ready", spec=lambda: PinsSpec(config=CONFIG), depth=2),

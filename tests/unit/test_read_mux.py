@@ -93,16 +93,27 @@ def test_random(ready, answer, accept, ask):
 
 
 def test_priority_and_turns():
-    """While fetchers ask they are served in turn, one request a cycle; the DMA gets what they leave."""
+    """While fetchers ask they are served in turn, one request a cycle; the DMA gets what they leave: the cycle before they are known, and the end."""
     requests = run([addresses(0, 10), *(addresses(i, 8) for i in range(1, READERS))])
-    assert [item[1] for item in requests] == [1, 2, 3, 4] * 8 + [0] * 10
+    assert [item[1] for item in requests] == [0] + [1, 2, 3, 4] * 8 + [0] * 9
     assert [item[0] for item in requests] == list(range(requests[0][0], requests[0][0] + 42)), "one request a cycle"
 
 
 def test_latency():
-    requests = run([[0x40], [], [], [], []])
-    # Offered in cycle 1 (set after the first edge), at the output one cycle later.
-    assert requests == [(2, 0, 0x40, 1)]
+    # Offered in cycle 1 (set after the first edge), at the output one cycle later, for a fetcher two.
+    assert run([[0x40], [], [], [], []]) == [(2, 0, 0x40, 1)]
+    for index in range(1, READERS):
+        wanted = [[0x40] if reader == index else [] for reader in range(READERS)]
+        assert run(wanted) == [(3, index, 0x40, 1 + index)]
+
+
+@pytest.mark.parametrize("index", range(1, READERS))
+def test_one_fetcher(index):
+    """A fetcher alone gets every second cycle, the DMA those between; the DMA alone gets every cycle."""
+    wanted = [addresses(reader, 10) if reader == index else [] for reader in range(READERS)]
+    assert [item[0] for item in run(wanted)] == list(range(3, 23, 2))
+    wanted[0] = addresses(0, 20)
+    assert [item[:2] for item in run(wanted)] == [(2 + now, index if now % 2 and now < 20 else 0) for now in range(30)]
 
 
 def test_unknown_id():
