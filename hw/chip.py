@@ -185,14 +185,17 @@ class Chip(wiring.Component):
             (job.i_waiting, Cat(unit.o_waiting for unit in units)),
             (job.i_inflight, Cat(unit.o_inflight for unit in units)),
             (job.i_active, Cat(engine.o_state.as_value().any() for engine in engines.values())),
-            (job.i_progress, moved | Cat(unit.o_progress for unit in units).any()),
+            (job.i_progress, Cat(moved, *(unit.o_progress for unit in units))),
         ]
         for target, value in judged:
-            seen = Signal(len(target), name=f"seen_{target.name}")
+            seen = Signal(len(value), name=f"seen_{target.name}")
             m.d.sync += seen.eq(Mux(job.o_start | start, 0, value))
-            m.d.comb += target.eq(seen)
+            m.d.comb += target.eq(seen if len(target) > 1 else seen.any())
+        # So are its orders.
+        halt, cause = Signal.like(job.o_halt), Signal.like(job.o_halt_cause)
+        m.d.sync += [halt.eq(job.o_halt), cause.eq(job.o_halt_cause)]
         for index, unit in enumerate(units):
-            m.d.comb += [unit.i_halt.eq(job.o_halt[index]), unit.i_halt_cause.eq(job.o_halt_cause)]
+            m.d.comb += [unit.i_halt.eq(halt[index]), unit.i_halt_cause.eq(cause)]
 
     def _count(self, m: Module, counters: Counters, job: JobControl, sequencers: dict[str, Any], tensor: Any, sbuf: Any) -> None:
         unit = sequencers["tensor"]

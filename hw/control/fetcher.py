@@ -24,8 +24,8 @@ class Fetcher(wiring.Component):
     address, and no traffic. A burst answered with an error becomes an entry with `error` and the instruction's address; nothing is asked
     for or delivered after it. A start in the middle of a job drops what is still to come of the old one.
 
-    Latency: the first request is valid 4 cycles after `i_start`, as is an error entry; an instruction is at `o` in the cycle after
-    its last beat. Throughput: one request and one beat a cycle. Reset: nothing in flight is expected any more (the interconnect must be
+    Latency: the first request is valid 4 cycles after `i_start`, as is an error entry; an instruction is at `o` two cycles
+    after its last beat. Throughput: one request and one beat a cycle. Reset: nothing in flight is expected any more (the interconnect must be
     reset too).
 
     Parameters
@@ -153,27 +153,24 @@ class Fetcher(wiring.Component):
         bits, width = 8 * size, 8 * line
         place = Signal(ADDRESS_WIDTH)
         failed, error, live = Signal(), Signal(), Signal()
-        word: Value
-        if size > line:
-            head = Signal(bits - width, reset_less=True)
-            word = Cat(head, beat.payload.data)
-            with m.If(beat.valid):
-                m.d.sync += head.eq(word[width:])
-        elif size == line:
-            word = beat.payload.data
-        else:
-            word = beat.payload.data.word_select(place[low : line.bit_length() - 1], bits)
+        # A beat is looked at in the cycle after it has come: the bus goes to every engine, and the queue is wide.
+        beats, ended = Signal(max(bits, width), reset_less=True), Signal()
+        with m.If(beat.valid):
+            m.d.sync += [
+                beats.eq(Cat(beats, beat.payload.data)[width:]),
+                failed.eq(error | beat.payload.resp[1]),
+                error.eq(~beat.payload.last & (error | beat.payload.resp[1])),
+            ]
+        m.d.sync += ended.eq(beat.valid & beat.payload.last)
+        word: Value = beats if size >= line else beats.word_select(place[low : line.bit_length() - 1], bits)
         m.d.comb += [
             beat.ready.eq(1),
-            returned.eq(beat.valid & beat.payload.last),
-            failed.eq(error | beat.payload.resp[1]),
+            returned.eq(ended),
             live.eq(returned & (stale == 0) & ~broken),
             sink.valid.eq(live | refused),
             sink.payload.error.eq(failed | refused),
             sink.payload.word.eq(Cat(Mux(failed | refused, place, word[:ADDRESS_WIDTH]), word[ADDRESS_WIDTH:])),
         ]
-        with m.If(beat.valid):
-            m.d.sync += error.eq(~beat.payload.last & failed)
         with m.If(live):
             m.d.sync += [place[low:high].eq(place[low:high] + 1), broken.eq(failed)]
         with m.If(self.i_start):

@@ -50,7 +50,7 @@ class Sequencer(wiring.Component):
     `i_halt` records its cause, and for DEADLOCK the instruction that waits and its semaphore, for WATCHDOG the oldest in flight or the
     next to be dispatched, unless the engine has halted or finished.
 
-    Latency: 4 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 8 + D cycles, D
+    Latency: 4 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 9 + D cycles, D
     as in `Checker`; `o_finished` follows the last retirement by two cycles. Throughput: see `Checker`; its queue (`CHECKED_DEPTH`) gives one in two
     cycles in bursts. Reset: as before the first start, that is neither finished nor halted. A start begins afresh in whatever state the sequencer
     is; the engine must be started with it.

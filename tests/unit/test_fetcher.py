@@ -48,7 +48,7 @@ async def requests(ctx, dut, cycles):
 
 
 async def answer(ctx, dut, data, *, resp=0):
-    """The beats of one burst, back to back."""
+    """The beats of one burst, back to back, and the cycle in which it is looked at."""
     for beat in range(BEATS):
         ctx.set(dut.fetch.response.valid, 1)
         ctx.set(dut.fetch.response.payload.data, (data >> (128 * beat)) & ((1 << 128) - 1))
@@ -57,6 +57,7 @@ async def answer(ctx, dut, data, *, resp=0):
         assert ctx.get(dut.fetch.response.ready)
         await ctx.tick()
     ctx.set(dut.fetch.response.valid, 0)
+    await ctx.tick()
 
 
 def test_asks_for_as_much_as_there_is_room_for():
@@ -74,6 +75,28 @@ def test_asks_for_as_much_as_there_is_room_for():
             await ctx.tick()
             ctx.set(dut.o.ready, 0)
         assert [address for _, address, _ in await requests(ctx, dut, 10)] == [0x100 + 32 * index for index in range(4, 8)]
+
+    simulate(testbench)
+
+
+def test_bursts_back_to_back_are_an_instruction_each_two_cycles_after_their_last_beat():
+    async def testbench(ctx, dut):
+        await start(ctx, dut)
+        assert len(await requests(ctx, dut, 10)) == 4
+        found, words = [], [0x1111 * (index + 1) << 200 | index for index in range(4)]
+
+        beats = [(word, beat) for word in words for beat in range(BEATS)]
+        ctx.set(dut.o.ready, 1)
+        for cycle in range(len(beats) + 2):
+            if cycle < len(beats):
+                word, beat = beats[cycle]
+                ctx.set(dut.fetch.response.payload.data, (word >> (128 * beat)) & ((1 << 128) - 1))
+                ctx.set(dut.fetch.response.payload.last, beat == BEATS - 1)
+            ctx.set(dut.fetch.response.valid, cycle < len(beats))
+            if ctx.get(dut.o.valid):
+                found.append((cycle, ctx.get(dut.o.payload.word)))
+            await ctx.tick()
+        assert found == [(BEATS * index + BEATS + 1, word) for index, word in enumerate(words)]
 
     simulate(testbench)
 

@@ -107,7 +107,7 @@ def test_latency_of_every_step():
         await b.until(lambda: b.over)
         assert [cycle - begin for cycle, *_ in b.requests] == [4, 5]
         last_beat = b.requests[0][0] + 6 + 16 - 1
-        assert b.starts[0][0] == last_beat + 8
+        assert b.starts[0][0] == last_beat + 9
         assert b.waits[1][0] == b.waits[0][0] + 1 and b.starts[1][0] == b.waits[1][0] + 1
         assert b.posts[0][0] == b.dones[1][0] + 1
         # It retires in the cycle of its last answer.
