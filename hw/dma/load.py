@@ -3,15 +3,16 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import Cause
-from ..common.streams import Stage, connect_streams
+from ..common.streams import Fifo, Stage, connect_streams
 from ..control.command import EngineState, command_layout
 from ..memory.ports import SbufPort
-from .axi import AxiError, ReadBeat, ReadPort
+from .axi import AxiError, ReadPort
+from .bursts import Burst
 from .tracker import BurstTracker
 from .walk import DmaWalk
 
@@ -19,18 +20,19 @@ from .walk import DmaWalk
 class LoadDma(wiring.Component):
     """Executes `Load` instructions: reads bursts from DRAM and writes each beat to SBUF.
 
-    Bursts go out as far ahead of the data as `dma_outstanding` allows, over several instructions. Between bus and SBUF is a register stage of
-    two beats; SBUF never waits for DRAM, so it cannot lock up.
+    Bursts go out as far ahead of the data as `dma_outstanding` allows, over several instructions. Between bus and SBUF is a queue of two lines, where
+    each beat has its address already; SBUF never waits for DRAM, so it cannot lock up.
 
-    Latency: `axi.request` seven cycles after the command's transfer (more where the first burst still grows, see `BurstSplitter`); a beat is at
+    Latency: `axi.request` eight cycles after the command's transfer (more where the first burst still grows, see `BurstSplitter`); a beat is at
     `sbuf.request` in the cycle after its transfer; `done_load` is in the cycle after the last line's acceptance. Throughput: one line a cycle
     and one address request a cycle, instructions of three lines or more following each other without a gap.
 
-    Timing: ready signals and `axi.request` come from flip-flops, `sbuf.request` from one gate behind them; `sbuf.request.ready` may come late.
+    Timing: `i_load.ready` and `axi.request` come from flip-flops, `axi.response.ready`, `o_state` and the valid of `sbuf.request` from one gate behind them,
+    its address and data from a small memory; `sbuf.request.ready` may come late: it moves the pointers of the queue alone.
 
-    Errors: when a beat with an error response has come through the register stage nothing is written any more, `error` pulses once in the cycle
-    after, with the burst's first address; the instructions taken so far are dropped without `done_load`. Beats of bursts in flight are taken
-    and dropped. No command is taken until `i_start`. `o_state` is IDLE only when nothing is in flight.
+    Errors: a beat with an error response is not written, nor is any after it. When the lines before it are, `error` pulses once, two cycles after the
+    beat's transfer at the earliest, with the burst's first address; the instructions taken so far are dropped without `done_load`. Beats of
+    bursts in flight are taken and dropped. No command is taken until `i_start`. `o_state` is IDLE only when nothing is in flight.
 
     Reset drops everything, bursts in flight included: the bus must be reset with it.
 
@@ -71,53 +73,81 @@ class LoadDma(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         config, write = self._config, self.sbuf.request
-        m.submodules.beats = beats = Stage(shape=ReadBeat(config))
-        connect_streams(m, wiring.flipped(self).axi.response, beats.i)
-        beat = beats.o
-        walk = DmaWalk(config=config, name="Load")
+        beat, walk = self.axi.response, DmaWalk(config=config, name="Load")
         m.submodules.tracker = tracker = BurstTracker(config=config)
         wiring.connect(m, tracker.request, wiring.flipped(self.axi.request))
 
         is_halted, is_draining, fault, written, clear = Signal(), Signal(), Signal(), Signal(), Signal()
         # What was taken before an error is dropped once the bus is quiet; until then the gates below are closed.
         m.submodules.walk = ResetInserter(clear)(walk)
+        # Cuts the path from the splitter to the tracker's count.
+        m.submodules.bursts = bursts = ResetInserter(clear)(Stage(shape=Burst(config)))
+        connect_streams(m, walk.bursts, bursts.i)
         m.d.comb += [
             walk.i.payload.eq(self.i_load.payload),
             walk.i.valid.eq(self.i_load.valid & ~is_halted & ~is_draining),
             self.i_load.ready.eq(walk.i.ready & ~is_halted & ~is_draining),
-            tracker.i.payload.eq(walk.bursts.payload),
-            tracker.i.valid.eq(walk.bursts.valid & ~is_draining),
-            walk.bursts.ready.eq(tracker.i.ready & ~is_draining),
+            tracker.i.payload.eq(bursts.o.payload),
+            tracker.i.valid.eq(bursts.o.valid & ~is_draining),
+            bursts.o.ready.eq(tracker.i.ready & ~is_draining),
         ]
 
-        lines = config.element_bytes
-        place = walk.lines.payload.address[:1] if lines == 2 else 0
+        # A queue and not a `Stage`: SBUF's ready comes late and would be the enable of every bit.
+        line = data.StructLayout({"address": config.sbuf_address_width, "last": 1, "data": config.axi_data_width})
+        m.submodules.queue = queue = Fifo(shape=line, depth=2)
+        taken, spoiled, ended = Signal(), Signal(), Signal()
+        # A beat with an error is taken, was in the cycle before, or was and `fault` is to come when the lines before it are written.
+        spoils, has_spoilt = Signal(), Signal()
         m.d.comb += [
-            fault.eq(beat.valid & beat.payload.resp[1] & ~is_draining),
-            write.valid.eq(beat.valid & walk.lines.valid & ~fault & ~is_draining),
-            write.payload.address.eq(walk.lines.payload.address),
-            write.payload.write.eq(1),
-            write.payload.mask.eq(1 << place),
-            write.payload.data.eq(Cat(beat.payload.data for _ in range(lines))),
-            written.eq(write.valid & write.ready),
-            walk.lines.ready.eq(written),
-            beat.ready.eq(written | fault | is_draining),
-            tracker.oldest.ready.eq(beat.valid & beat.ready & beat.payload.last),
+            beat.ready.eq(is_draining | (walk.lines.valid & queue.i.ready & ~spoiled)),
+            taken.eq(beat.valid & beat.ready),
+            spoils.eq(taken & beat.payload.resp[1] & ~is_draining),
+            fault.eq(spoiled & ~queue.o.valid),
+            queue.i.valid.eq(beat.valid & walk.lines.valid & ~beat.payload.resp[1] & ~is_draining & ~spoiled),
+            queue.i.payload.address.eq(walk.lines.payload.address),
+            queue.i.payload.last.eq(walk.lines.payload.last),
+            queue.i.payload.data.eq(beat.payload.data),
+            walk.lines.ready.eq(queue.i.valid & queue.i.ready),
+            # One cycle after the last beat, from a flip-flop: in the cycle after any beat the burst it belongs to is still the oldest.
+            tracker.oldest.ready.eq(ended),
             self.error.cause.eq(Cause.READ_ERROR),
         ]
+        lines = config.element_bytes
+        place = queue.o.payload.address[:1] if lines == 2 else 0
+        m.d.comb += [
+            write.valid.eq(queue.o.valid),
+            queue.o.ready.eq(write.ready),
+            write.payload.address.eq(queue.o.payload.address),
+            write.payload.write.eq(1),
+            write.payload.mask.eq(1 << place),
+            write.payload.data.eq(Cat(queue.o.payload.data for _ in range(lines))),
+            written.eq(write.valid & write.ready),
+        ]
         m.d.sync += [
-            self.done_load.eq(written & walk.lines.payload.last),
+            ended.eq(taken & beat.payload.last),
+            spoiled.eq(spoils | (spoiled & ~fault)),
+            has_spoilt.eq(spoils),
+            self.done_load.eq(written & queue.o.payload.last),
             self.error.valid.eq(fault),
             is_halted.eq((is_halted | fault) & ~(self.i_start & ~fault)),
             is_draining.eq((is_draining | fault) & ~clear),
             clear.eq(is_draining & ~tracker.oldest.valid & ~clear),
         ]
-        with m.If(fault):
+        with m.If(has_spoilt):
             m.d.sync += self.error.address.eq(tracker.oldest.payload.address)
 
-        is_active = Signal()
+        is_active, was_active, was_written = Signal(), Signal(), Signal()
         m.d.comb += [
-            is_active.eq(walk.busy | tracker.oldest.valid | is_draining | (self.i_load.valid & self.i_load.ready)),
+            is_active.eq(
+                walk.busy
+                | bursts.o.valid
+                | tracker.oldest.valid
+                | queue.o.valid
+                | spoiled
+                | is_draining
+                | (self.i_load.valid & self.i_load.ready)
+            ),
+            self.o_state.eq(Mux(was_written, EngineState.BUSY, Mux(was_active, EngineState.MEMORY, EngineState.IDLE))),
         ]
-        m.d.sync += self.o_state.eq(Mux(written, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE)))
+        m.d.sync += [was_active.eq(is_active), was_written.eq(written)]
         return m

@@ -92,7 +92,7 @@ def test_small_instructions_overlap():
 def test_latency():
     bench, outcome = run([command(5, 256, (3, 1, 4))])
     # The request is accepted in the cycle in which it is first seen: the memory is always ready.
-    assert bench.ram.requests[0][0] - 1 - outcome.accepted[0] == 7
+    assert bench.ram.requests[0][0] - 1 - outcome.accepted[0] == 8
     assert bench.sbuf.accesses[0][0] - 1 == bench.ram.beats[0], "beats reach SBUF in the cycle after their arrival"
     assert outcome.done == [bench.sbuf.accesses[-1][0]]
     assert outcome.states[-1] == EngineState.IDLE.value
@@ -123,6 +123,26 @@ def test_error(at, resp):
     assert [error[1:] for error in outcome.errors] == [(Cause.READ_ERROR, 1024 + at // 16 * 64)]
     assert len(outcome.done) == 1 and outcome.done[0] < outcome.errors[0][0]
     assert outcome.states[-1] == EngineState.IDLE.value, "all drained"
+
+
+@pytest.mark.parametrize("sbuf", [1.0, 0.3])
+@pytest.mark.parametrize("stride", [4, 8], ids=["bursts", "single"])
+@pytest.mark.parametrize("at", [0, 1, 14, 15, 16, 17, 47])
+def test_error_address(at, stride, sbuf):
+    """Beats in every cycle, all with errors from one on: the burst of that one is named, whether it ends it or begins it behind another's end."""
+    values = command(0, 1024, (48, 1, stride))
+    bench = DmaBench("Load", config=CONFIG, seed=at, timing=Timing(latency=(20, 20)), sbuf=sbuf,
+                     fault=lambda address: 2 * (address >= 1024 + stride * at))  # fmt: skip
+    expected = bench.lines.copy()
+    expected[:at] = bench.golden([values])[1][:at]
+    outcome = bench.run([values])
+    np.testing.assert_array_equal(bench.lines, expected)
+    start = at // 16 * 16 if stride == 4 else at
+    assert [error[1:] for error in outcome.errors] == [(Cause.READ_ERROR, 1024 + stride * start)]
+    # The models count the cycle after the one in which a transfer is made; SBUF takes the line before in the cycle after it.
+    written = bench.sbuf.accesses[-1][0] if at else 0
+    assert outcome.errors[0][0] == max(bench.ram.beats[at], written) + 1
+    assert not outcome.done and outcome.states[-1] == EngineState.IDLE.value, "all drained"
 
 
 def test_stops_until_start():
