@@ -61,7 +61,7 @@ class Accumulator(wiring.Component):
             chosen = self.accumulate & self.is_float if config.has_int else self.accumulate
             use_float = _delay(m, chosen, stages - 1, "use_float")
             word = Mux(use_float, fp32_sum(m, self.memory, self.data, stages=stages), word)
-        m.d.sync += self.o.eq(word)
+        m.d.comb += self.o.eq(_delay(m, word, 1, "result"))
         return m
 
 

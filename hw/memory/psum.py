@@ -84,8 +84,9 @@ class PsumBanks(wiring.Component):
         valid, target, sums = self._accumulate(m, old_row)
         store = self._share if self._config.psum_banks * self._config.psum_rows <= SHARED_ROWS else self._separate
         store(m, adding, reading, (old_row, read_row), (valid, target, sums))
-        answering = Signal()
-        m.d.sync += [answering.eq(reading), read.response.valid.eq(answering), read.response.data.eq(read_row)]
+        answering, answer = Signal(), Signal.like(read_row, reset_less=True)
+        m.d.sync += [answering.eq(reading), read.response.valid.eq(answering), answer.eq(read_row)]
+        m.d.comb += read.response.data.eq(answer)
         return m
 
     def _memory(self, depth: int) -> memory.Memory:

@@ -157,5 +157,8 @@ class Sbuf(wiring.Component):
             for offset in range(1, lines):
                 with m.Case(offset):
                     m.d.comb += rotated.eq(word.rotate_right(offset * 8 * config.line_bytes))
-        domain = m.d.comb if config.sbuf_latency == 1 else m.d.sync
-        domain += [port.response.valid.eq(hits.any()), port.response.data.eq(rotated)]
+        valid, answer = hits.any(), rotated
+        if config.sbuf_latency > 1:
+            valid, answer = Signal(name=f"{name}_valid"), Signal(8 * config.word_bytes, name=f"{name}_answer", reset_less=True)
+            m.d.sync += [valid.eq(hits.any()), answer.eq(rotated)]
+        m.d.comb += [port.response.valid.eq(valid), port.response.data.eq(answer)]

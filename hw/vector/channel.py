@@ -60,7 +60,7 @@ class ChannelLoader(wiring.Component):
         words = CHANNEL_LINES // config.element_bytes
         asked, answered = Signal(range(words + 1)), Signal(range(words))
         address = Signal(config.sbuf_address_width)
-        chunks = [Signal(8 * config.word_bytes, name=f"chunk{index}") for index in range(words)]
+        chunks = [Signal(8 * config.word_bytes, name=f"chunk{index}", reset_less=True) for index in range(words)]
         m.d.comb += [
             self.i.ready.eq(~self.o_busy),
             request.valid.eq(self.o_busy & (asked != words)),

@@ -76,8 +76,10 @@ class RowSplitter(wiring.Component):
             self.o.tag.select.eq(select),
             self.o.tag.word_last.eq(word_last),
         ]
+        elements = Signal.like(self.o.data, reset_less=True)
+        m.d.comb += self.o.data.eq(elements)
         for lane in range(config.output_lanes):
             step = lane_step(config, lane)
             options = [self.i.payload.data[base + lane] for base in range(0, config.cols, step)]
-            m.d.sync += self.o.data[lane].eq(choose(m, f"element{lane}", options, select, (step // unit).bit_length() - 1))
+            m.d.sync += elements[lane].eq(choose(m, f"element{lane}", options, select, (step // unit).bit_length() - 1))
         return m
