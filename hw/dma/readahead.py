@@ -14,14 +14,14 @@ class ReadAhead(wiring.Component):
     """Reads lines from SBUF into a buffer. SBUF's answers cannot be refused, so a line is asked for only when a place is left for it.
 
     Latency: `sbuf.request` follows `i` in the same cycle; a line is at `o` two cycles after SBUF's answer. Throughput: one line a cycle.
-    `sbuf.request` is one gate behind flip-flops and `i`; `o` comes from a flip-flop and the block memory. Reset forgets everything; it may be
-    given alone only while `busy` is low.
+    `sbuf.request` is one gate behind flip-flops and `i`; `o` comes from a flip-flop and the block memory; `sbuf.request.ready` may come late.
+    Reset forgets everything; it may be given alone only while `busy` is low.
 
     Parameters
     ----------
     config : ChipConfig
     depth : int
-        Lines of the buffer.
+        Lines of the buffer; the last may stay empty, because a read is counted in the cycle after SBUF has accepted it.
 
     Members
     -------
@@ -69,12 +69,13 @@ class ReadAhead(wiring.Component):
         write, read = storage.write_port(), storage.read_port()
         # Lines written and not fetched. The one fetched is at the read port, whose data stay until the next is.
         stored, is_fetched, fetch = Signal(range(self._depth + 1)), Signal(), Signal()
-        is_held, asked, left = Signal(), Signal(), Signal()
+        is_held, asked, was_asked, left = Signal(), Signal(), Signal(), Signal()
         awaited = Signal(range(self._config.sbuf_latency + 1))
-        # Places in the buffer that are neither taken nor promised to a read under way, and whether there are any.
+        # Places in the buffer that are neither taken nor promised to a read of the cycles before the last, and whether one is left for another read.
         free, has_room = Signal(range(self._depth + 1), init=self._depth), Signal(init=1)
         m.d.comb += [
-            request.valid.eq(self.i.valid & has_room & (~self.stop | is_held)),
+            # A request that is held has its place already.
+            request.valid.eq(self.i.valid & (is_held | (has_room & ~self.stop))),
             request.payload.address.eq(self.i.payload),
             asked.eq(request.valid & request.ready),
             self.i.ready.eq(asked),
@@ -86,13 +87,15 @@ class ReadAhead(wiring.Component):
             self.o.valid.eq(is_fetched),
             self.o.payload.eq(read.data),
             left.eq(is_fetched & self.o.ready),
-            self.busy.eq(is_held | (awaited != 0)),
+            self.busy.eq(is_held | was_asked | (awaited != 0)),
         ]
         m.d.sync += [
             is_held.eq(request.valid & ~request.ready),
-            awaited.eq(awaited + asked - response.valid),
-            free.eq(free + left - asked),
-            has_room.eq(left | ((free != 0) & ((free != 1) | ~asked))),
+            was_asked.eq(asked),
+            awaited.eq(awaited + was_asked - response.valid),
+            free.eq(free + left - was_asked),
+            # A place for the read of this cycle, which comes too late to be counted, and one more.
+            has_room.eq((free > 2) | ((free == 2) & ~was_asked)),
             stored.eq(stored + response.valid - fetch),
             is_fetched.eq(fetch | (is_fetched & ~self.o.ready)),
             write.addr.eq(write.addr + response.valid),

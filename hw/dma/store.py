@@ -30,8 +30,8 @@ class StoreDma(wiring.Component):
     the last line of the burst came from SBUF; `done_store` in the cycle after the last response. Throughput: one line a cycle and, for
     single-beat bursts, one address request a cycle, instructions of three lines or more following each other without a gap.
 
-    Timing: `i_store.ready`, `sbuf.request`, `axi.request` and `axi.data` come from flip-flops or one gate behind them, but for the data of a beat, which
-    come from a memory; ready signals may come late.
+    Timing: `i_store.ready`, `sbuf.request`, `axi.request`, `axi.data` and `o_state` come from flip-flops or few gates behind them, but for the data of a
+    beat and the address of a line, which come from memories; ready signals may come late.
 
     Errors: on an error response `error` pulses once in the cycle after it, with the burst's first address; the instructions taken so far
     are dropped without `done_store`, but bursts whose address was raised before are completed. A read that SBUF has not accepted yet is
@@ -76,7 +76,7 @@ class StoreDma(wiring.Component):
     @property
     def buffer_lines(self) -> int:
         """Lines of the buffer: the longest burst, and what comes from SBUF while its address is raised and its first beat leaves."""
-        return burst_limit(self._config) + self._config.sbuf_latency + 8
+        return burst_limit(self._config) + self._config.sbuf_latency + 10
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -118,7 +118,7 @@ class StoreDma(wiring.Component):
         wiring.connect(m, sender.o, wiring.flipped(self.axi.data))
         m.d.comb += [lengths.i.valid.eq(claimed), lengths.i.payload.eq(tracker.i.payload.length)]
 
-        is_sent, is_read, is_active = Signal(), Signal(), Signal()
+        is_sent, is_read, is_active, was_busy, was_active = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             answer.ready.eq(tracker.oldest.valid),
             tracker.oldest.ready.eq(answer.valid),
@@ -127,9 +127,11 @@ class StoreDma(wiring.Component):
             is_sent.eq(sender.o.valid & sender.o.ready),
             is_read.eq(self.sbuf.request.valid & self.sbuf.request.ready),
             is_active.eq(walk.busy | gate.busy | tracker.oldest.valid | is_draining | (self.i_store.valid & self.i_store.ready)),
+            self.o_state.eq(Mux(was_busy, EngineState.BUSY, Mux(was_active, EngineState.MEMORY, EngineState.IDLE))),
         ]
         m.d.sync += [
-            self.o_state.eq(Mux(is_read | is_sent, EngineState.BUSY, Mux(is_active, EngineState.MEMORY, EngineState.IDLE))),
+            was_busy.eq(is_read | is_sent),
+            was_active.eq(is_active),
             self.done_store.eq(answer.valid & answer.ready & tracker.oldest.payload.last & ~fault & ~is_draining),
             self.error.valid.eq(fault),
             is_halted.eq((is_halted | fault) & ~(self.i_start & ~fault)),

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.sim import Simulator
 
 from hw.common.isa import Cause
 from hw.control.command import EngineState
 from hw.dma.readahead import ReadAhead
 from tb.vip.axi_ram import Timing
+from tb.vip.sbuf_memory import SbufMemory
 
 from .dma_bench import DmaBench, command, dma_config, expected_bursts, random_command, walk
 
@@ -178,3 +180,46 @@ def test_reset():
 def test_depth():
     with pytest.raises(ValueError, match="depth must be an integer of at least 4, not 3"):
         ReadAhead(config=CONFIG, depth=3)
+
+
+@pytest.mark.parametrize("latency", [1, 2, 4])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_read_ahead_room(latency, share):
+    """Asks for no more than it has places for, leaves one of them at most, whatever SBUF refuses; loses no line; a line a cycle when it drains."""
+    config, depth, count = replace(CONFIG, sbuf_latency=latency), 12, 60
+    rng, dut = np.random.default_rng(latency), ReadAhead(config=config, depth=depth)
+    lines = rng.integers(0, 256, (config.sbuf_lines, config.line_bytes), dtype=np.uint8)
+    memory = SbufMemory(config=config, lines=lines, rng=rng, ready=share)
+    got, times, blocked = [], [], 100
+
+    async def bench(ctx):
+        ctx.set(dut.i.valid, 1)
+        address, request = 0, dut.sbuf.request
+        for now in range(blocked + 3 * count):
+            _, _, valid, where, taken, left, line = await ctx.tick().sample(
+                request.valid, request.payload.address, dut.i.ready, dut.o.valid, dut.o.payload
+            )
+            memory.step(bool(valid), int(where), 0, 0, 0)
+            if left and now >= blocked:
+                got.append(int(line))
+                times.append(now)
+            address += int(taken)
+            if now < blocked:
+                assert address <= depth
+            ctx.set(dut.i.payload, address)
+            ctx.set(dut.i.valid, address < count)
+            ctx.set(request.ready, memory.request_ready)
+            ctx.set(dut.sbuf.response.valid, memory.response_valid)
+            ctx.set(dut.sbuf.response.data, memory.response)
+            ctx.set(dut.o.ready, now + 1 >= blocked)
+            if now == blocked - 1:
+                assert address >= depth - 1 and not valid, "full"
+        assert not ctx.get(dut.busy)
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(bench)
+    sim.run()
+    assert got == [int.from_bytes(line.tobytes(), "little") for line in lines[:count]]
+    if share == 1:
+        assert times == list(range(times[0], times[0] + count)), "a line a cycle"
