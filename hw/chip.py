@@ -200,6 +200,7 @@ class Chip(wiring.Component):
     def _count(self, m: Module, counters: Counters, job: JobControl, sequencers: dict[str, Any], tensor: Any, sbuf: Any) -> None:
         unit = sequencers["tensor"]
         # A cycle late, all alike.
+        waiting = Signal(len(PORTS))
         m.d.sync += [
             counters.i_start.eq(job.o_start),
             counters.i_running.eq(job.o_running),
@@ -207,8 +208,9 @@ class Chip(wiring.Component):
             counters.i_tensor_done.eq(unit.done_multiply_moving),
             counters.i_row.eq(tensor.o_row),
             counters.i_lanes.eq(tensor.o_lanes),
-            counters.i_conflicts.eq(sum(sbuf.o_waiting)),
+            waiting.eq(sbuf.o_waiting),
         ]
+        m.d.comb += counters.i_conflicts.eq(sum(waiting))
         for index, unit in enumerate(sequencers.values()):
             m.d.sync += counters.i_state[index].eq(unit.o_state)
 

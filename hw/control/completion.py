@@ -27,8 +27,8 @@ class Completion(wiring.Component):
     An instruction that is done comes to the head, the oldest first where two are; there it offers its posts until both are answered, and
     retires. One behind the instruction at which the engine has halted (`i_halted`, `i_halt_index`) neither posts nor retires: it is dropped.
 
-    Latency: the posts are offered in the cycle after `done`; an instruction retires in the cycle of the last answer, one without posts in the
-    cycle after `done`. Of two kinds that are done, the older is known a cycle after the later of the two came to the front of its queue; until then neither
+    Latency: the posts are offered two cycles after `done`; an instruction retires in the cycle of the last answer, one without posts two
+    cycles after `done`. Of two kinds that are done, the older is known a cycle after the later of the two came to the front of its queue; until then neither
     comes to the head. Throughput: one instruction a cycle if posts are answered at once; one in two cycles where both kinds are done. A `done` without an
     instruction of its kind in flight is ignored. Reset empties the queues.
 
@@ -96,10 +96,10 @@ class Completion(wiring.Component):
         for name in self._channels:
             m.submodules[name] = queue = Fifo(shape=posts_layout(), depth=IN_FLIGHT)
             connect_streams(m, getattr(self, f"i_{name}"), queue.i)
-            # Dones whose instruction could not come to the head in their own cycle.
+            # Dones whose instruction has not come to the head. A done comes from far away: it is counted first.
             late, ready = Signal(range(IN_FLIGHT + 1), name=f"late_{name}"), Signal(name=f"due_{name}")
             done = Signal(name=f"counted_{name}")
-            m.d.comb += [done.eq(getattr(self, f"done_{name}") & (queue.level != late)), ready.eq(done | (late != 0))]
+            m.d.comb += [done.eq(getattr(self, f"done_{name}") & (queue.level != late)), ready.eq(late != 0)]
             m.d.sync += late.eq(late + done - (queue.o.valid & queue.o.ready))
             queues.append(queue)
             due.append(ready)

@@ -79,7 +79,7 @@ class Fetcher(wiring.Component):
         connect_streams(m, queue.o, self.o)
 
         # A queue inside the window has no more instructions than `remaining` counts, and its addresses differ in `number` alone.
-        remaining, number = Signal(high - low + 1), Signal(high - low)
+        remaining, number = Signal(high - low + 1, reset_less=True), Signal(high - low, reset_less=True)
         more, refused, broken = Signal(), Signal(), Signal()
         issue, popped, returned = Signal(), Signal(), Signal()
         # `reserved`: instructions asked for and not yet taken from `o`; `outstanding`: asked for and not yet returned, `stale` of them for an earlier job.
@@ -116,7 +116,8 @@ class Fetcher(wiring.Component):
         """In three cycles after the start: the whole queue against the window, in units of an instruction; it begins, or is refused in one cycle."""
         low, high = (ENGINES[self._engine].instruction_bytes - 1).bit_length(), self._config.axi_address_width
         window = self.i_window
-        base, count, end = Signal(ADDRESS_WIDTH), Signal(INDEX_WIDTH), Signal(max(high - low, INDEX_WIDTH) + 1)
+        base, count = Signal(ADDRESS_WIDTH, reset_less=True), Signal(INDEX_WIDTH, reset_less=True)
+        end = Signal(max(high - low, INDEX_WIDTH) + 1, reset_less=True)
         started, summed, empty, outside = Signal(), Signal(), Signal(), Signal()
         begun = Cat(window.low[:low].any(), window.low[low:])
         m.d.sync += [
@@ -151,7 +152,7 @@ class Fetcher(wiring.Component):
         low, high = (size - 1).bit_length(), self._config.axi_address_width
         beat = self.fetch.response
         bits, width = 8 * size, 8 * line
-        place = Signal(ADDRESS_WIDTH)
+        place = Signal(ADDRESS_WIDTH, reset_less=True)
         failed, error, live = Signal(), Signal(), Signal()
         # A beat is looked at in the cycle after it has come: the bus goes to every engine, and the queue is wide.
         beats, ended = Signal(max(bits, width), reset_less=True), Signal()

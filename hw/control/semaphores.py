@@ -37,9 +37,9 @@ class Semaphores(wiring.Component):
     else has another turn, a post is made or refused for good. A request that is withdrawn has no effect unless it is answered in the
     first cycle without it, and the port rests for that cycle.
 
-    Latency: a request is answered at the earliest three cycles after it is raised, and is looked at after at most eleven others. A post whose answer
-    comes in cycle t can be taken by a wait that is answered in t + 1. Throughput: one request a cycle over all ports, one in four of a port.
-    A request passes three flip-flops: its turn, what it asks for, the answer.
+    Latency: a request is answered at the earliest four cycles after it is raised (two, if the port withdrew another in the cycle before), and is
+    looked at after at most eleven others. A post whose answer comes in cycle t can be taken by a wait that is answered in t + 1. Throughput: one
+    request a cycle over all ports, one in five of a port. A request passes four flip-flops: that it stands, its turn, what it asks for, the answer.
     A wait on a semaphore that the configuration does not have is never ready, a post to one always overflows (the sequencer lets neither
     through). Reset and `i_clear` zero all counters and forget what has not been answered; for `semaphores` cycles after it nothing is looked at.
 
@@ -72,10 +72,10 @@ class Semaphores(wiring.Component):
             }
         )
         ports = (1 + POSTS) * len(ENGINES)
-        #: The request whose turn it is, the one looked at in this cycle and the one answered in it, one-hot, waits first; counter `peek` (an input of
-        #: proofs). Public for proofs.
+        #: The requests that stood a cycle ago with nothing under way; the one whose turn it is, the one looked at in this cycle and the one answered
+        #: in it, one-hot, waits first; counter `peek` (an input of proofs). Public for proofs.
         self.peek, self.peeked = Signal(range(self._count)), Signal(self._width)
-        self.turn, self.executing, self.answered = Signal(ports), Signal(ports), Signal(ports)
+        self.standing, self.turn, self.executing, self.answered = Signal(ports), Signal(ports), Signal(ports), Signal(ports)
         #: Of the request looked at; `change` is its count, that of a wait complemented.
         self.semaphore, self.change, self.is_post = Signal(SEMAPHORE_BITS, reset_less=True), Signal(COUNT_BITS, reset_less=True), Signal()
         #: Counter `place` is being cleared, those before it are. Public for proofs.
@@ -131,10 +131,13 @@ class Semaphores(wiring.Component):
         return m
 
     def _choose(self, m: Module, valid: Signal, ports: tuple[Any, ...], rests: Value) -> None:
-        """Whose turn is next: of the requests that stand and have neither turn nor answer under way, the first behind the one before."""
+        """Whose turn is next: of the requests that stand and have neither turn nor answer under way, the first behind the one before.
+
+        Ports are far away, so they are looked at a cycle after they ask.
+        """
         waiting, behind, ahead = (Signal(len(ports), name=name) for name in ("waiting", "behind", "ahead"))
         m.d.comb += [
-            waiting.eq(valid & ~self.turn & ~self.executing & ~self.answered),
+            waiting.eq(self.standing & ~self.turn),
             ahead.eq(waiting & behind),
         ]
         # Whether some request comes before that of the same number: of those behind, or if there is none, of all.
@@ -143,6 +146,7 @@ class Semaphores(wiring.Component):
         with m.If(waiting.any()):
             m.d.sync += behind.eq(Cat(passed))
         m.d.sync += [
+            self.standing.eq(Mux(rests, 0, valid & ~self.turn & ~self.executing & ~self.answered)),
             self.turn.eq(Mux(rests, 0, chosen)),
             # One that is withdrawn loses its turn.
             self.executing.eq(Mux(rests, 0, self.turn & valid)),

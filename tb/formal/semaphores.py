@@ -89,7 +89,8 @@ class SemaphoresSpec(wiring.Component):
             Assert((executing & (executing - 1)[: len(executing)]) == 0),
             Assert((dut.turn & (dut.turn - 1)[: len(executing)]) == 0),
             Assert(((executing & dut.answered) | (dut.turn & (executing | dut.answered))) == 0),
-            Assert(~dut.clearing | ((executing | dut.turn) == 0)),
+            Assert((dut.standing & (executing | dut.answered)) == 0),
+            Assert(~dut.clearing | ((executing | dut.turn | dut.standing) == 0)),
             Assert(dut.place < CONFIG.semaphores),
             Assert(~executing.any() | (dut.is_post == executing[ENGINE_COUNT:].any())),
         ]

@@ -34,7 +34,7 @@ def test_programs(engine, pause):
         cycles = {index: cycle for cycle, index, _ in b.dones}
         assert sorted(order) == list(range(len(words)))
         if len(set(cycles.values())) == len(cycles):
-            wanted = [(cycles[index] + 1, *post) for index in order for post in b.wanted_posts([index])]
+            wanted = [(cycles[index] + 2, *post) for index in order for post in b.wanted_posts([index])]
             assert b.posts == wanted, f"seed {seed}"
         assert sorted(post for _, *post in b.posts) == sorted(list(post) for post in b.wanted_posts(order)), f"seed {seed}"
 
@@ -91,13 +91,13 @@ def test_two_dones_in_one_cycle_post_in_turn():
         cycles = [cycle for cycle, *_ in b.posts]
         first = cycles[0]
         assert [(cycle - first, count) for cycle, _, _, count in b.posts] == [(0, 1), (0, 2), (2, 3), (2, 4), (3, 5), (3, 6)]
-        assert [cycle - first for cycle, *_ in b.dones] == [-1, -1, 0]
+        assert [cycle - first for cycle, *_ in b.dones] == [-2, -2, -1]
 
     bench.run(testbench)
 
 
 def test_latency_of_every_step():
-    """Start to fetch 4; last beat to command 8 (queue, look, check of 5 + 0, head); last wait to command 1; done to post 1; retired to finished 2."""
+    """Start to fetch 4; last beat to command 9 (word, queue, look, check of 5 + 0, head); last wait to command 1; done to post 2; retired to finished 2."""
     words = [word("Load", dram=0x1000), word("Load", dram=0x1000, wait0_count=1, wait1_count=1, post1_count=1)]
     bench = Bench(CONFIG, "load", words, latency=6, work=2)
 
@@ -109,7 +109,7 @@ def test_latency_of_every_step():
         last_beat = b.requests[0][0] + 6 + 16 - 1
         assert b.starts[0][0] == last_beat + 9
         assert b.waits[1][0] == b.waits[0][0] + 1 and b.starts[1][0] == b.waits[1][0] + 1
-        assert b.posts[0][0] == b.dones[1][0] + 1
+        assert b.posts[0][0] == b.dones[1][0] + 2
         # It retires in the cycle of its last answer.
         await b.until(lambda: b.finished)
         assert b.finished[0] == b.posts[-1][0] + 2

@@ -123,7 +123,8 @@ def test_error_and_done_in_one_cycle():
         b.error = (Cause.READ_ERROR, 0x40)
         await b.cycle()
         b.completes = False
-        await b.cycle()
+        for _ in range(3):
+            await b.cycle()
         assert (b.status()["index"], b.status()["retired"], len(b.posts)) == (1, 1, 1)
 
     bench.run(testbench)
