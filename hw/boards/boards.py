@@ -78,6 +78,6 @@ def make_top(board: Board, *, inner: wiring.Component | None = None) -> wiring.C
     if inner is None:
         from .top import BoardTop
 
-        inner = BoardTop(board=board)
+        inner = BoardTop(board=board, domain="chip")
     tops = {top.FAMILY: top for top in (Ecp5Top, Ice40Top, GowinTop, XilinxTop)}
     return tops[board.family](board=board, inner=inner)

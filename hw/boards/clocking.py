@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Any
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal, Value
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Module, ResetSignal, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -75,7 +75,8 @@ class FamilyTop(wiring.Component):
     board : Board
         Of the family.
     inner : wiring.Component
-        What runs on the board, `BoardTop`: its members are `rx`, `tx` and `leds`, and the clock domain is `sync`.
+        What runs on the board, `BoardTop`: its members are `rx`, `tx` and `leds`, and the clock domain is `sync`. It may have a part in domain
+        `chip`, of the same clock, whose reset it asks for with the member `o_reset`.
 
     Raises
     ------
@@ -105,18 +106,25 @@ class FamilyTop(wiring.Component):
         board = self._board
         m.domains.power_on = ClockDomain(reset_less=True)
         m.domains.sync = ClockDomain()
+        m.domains.chip = ClockDomain()
         clock, locked, rx = Signal(), Signal(), Signal(init=1)
         self.clock(m, clock, locked)
         power_on = PowerOnReset()
         m.submodules.power_on_reset = DomainRenamer("power_on")(power_on)
         m.submodules.synchroniser = FFSynchronizer(self.rx, rx, init=1)
         m.submodules.top = top = self._inner
+        # To thousands of flip-flops: from one of its own, with nothing behind it.
+        chip_reset = Signal(init=1)
+        asked = top.o_reset if "o_reset" in top.signature.members else Const(0)
+        m.d.power_on += chip_reset.eq(power_on.reset | asked)
         shown = Cat(Value.cast(top.leds)[led] for led in board.leds)
         m.d.comb += [
             ClockSignal("power_on").eq(clock),
             ClockSignal("sync").eq(clock),
+            ClockSignal("chip").eq(clock),
             power_on.locked.eq(locked),
             ResetSignal("sync").eq(power_on.reset),
+            ResetSignal("chip").eq(chip_reset),
             top.rx.eq(rx),
             self.tx.eq(top.tx),
             self.leds.eq(~shown if board.leds_active_low else shown),

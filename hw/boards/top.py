@@ -1,9 +1,10 @@
 """What runs on every board: the chip, a memory behind its AXI port, and the host link to both. Clock and pads are the family's."""
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-from amaranth.hdl import Cat, Module, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, DomainRenamer, Module, ResetInserter, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out, connect
@@ -59,6 +60,9 @@ class BoardTop(wiring.Component):
     Parameters
     ----------
     board : Board
+    domain : str, optional
+        Clock domain of what the RESET register resets: on the clock of `sync`, and reset with `sync` and in the cycle after `o_reset`. Without one it
+        is `sync`, and this block does the rest.
 
     Members
     -------
@@ -66,12 +70,14 @@ class BoardTop(wiring.Component):
         The UART, high when idle; `rx` may be asynchronous.
     leds : Out(LEDS)
         See `Led`.
+    o_reset : Out(1)
+        The RESET register was written.
     """
 
-    def __init__(self, *, board: Board) -> None:
+    def __init__(self, *, board: Board, domain: str | None = None) -> None:
         board.config.require_chip()
-        self._board = board
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "leds": Out(LEDS)})
+        self._board, self._domain = board, domain
+        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "leds": Out(LEDS), "o_reset": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -85,10 +91,10 @@ class BoardTop(wiring.Component):
         chip, memory = make_chip(config), BoardMemory(config=config, memory_bytes=board.memory_bytes)
         csr, lines = CsrAccess(), WordAccess(config=config)
         m.submodules.link, m.submodules.registers = link, registers
-        reset = Signal()
-        m.d.sync += reset.eq(registers.reset)
+        m.d.comb += self.o_reset.eq(registers.reset)
+        resettable = self._resettable(m)
         for name, unit in {"chip": chip, "memory": memory, "csr": csr, "lines": lines}.items():
-            m.submodules[name] = ResetInserter(reset)(unit)
+            m.submodules[name] = resettable(unit)
         m.d.comb += [link.rx.eq(self.rx), self.tx.eq(link.tx), link.restart.eq(registers.reset), registers.i_irq.eq(chip.irq)]
         m.d.comb += [registers.i_bad.eq(link.bad), registers.i_dropped.eq(link.dropped), registers.i_error.eq(link.error)]
         connect(m, link.board, registers.bus)
@@ -97,8 +103,8 @@ class BoardTop(wiring.Component):
         connect(m, link.sbuf, lines.bus)
         self._connect_chip(m, chip, memory, csr)
         if board.self_test:
-            m.submodules.access = ResetInserter(reset)(mux := AccessMux(config=config))
-            m.submodules.self_test = ResetInserter(reset)(test := SelfTest(config=config))
+            m.submodules.access = resettable(mux := AccessMux(config=config))
+            m.submodules.self_test = resettable(test := SelfTest(config=config))
             connect(m, registers.self_test, test.registers)
             connect(m, lines.sbuf, mux.host)
             connect(m, test.sbuf, mux.test)
@@ -110,6 +116,14 @@ class BoardTop(wiring.Component):
         self._show(m, link, chip)
         return m
 
+    def _resettable(self, m: Module) -> Callable[[Any], Any]:
+        """Puts a unit where the RESET register resets it, a cycle later."""
+        if self._domain is not None:
+            return DomainRenamer(self._domain)
+        reset = Signal()
+        m.d.sync += reset.eq(self.o_reset)
+        return ResetInserter(reset)
+
     def _analyse(self, m: Module, registers: BoardRegisters, chip: Any) -> None:
         """The logic analyser. RESET leaves it alone, so that it can see what happens then."""
         rx = Signal(init=1)
@@ -117,7 +131,8 @@ class BoardTop(wiring.Component):
         probes = {name: getattr(chip, name) for name in CHIP_PROBES} | {"rx": rx, "tx": self.tx}
         widths = {name: len(Value.cast(value)) for name, value in probes.items()}
         m.submodules.analyser = analyser = Analyser(probes=widths, depth=self._board.analyser_depth)
-        m.d.comb += [getattr(analyser, f"i_{name}").eq(value) for name, value in probes.items()]
+        # All of them a cycle late: some come from all over the chip.
+        m.d.sync += [getattr(analyser, f"i_{name}").eq(value) for name, value in probes.items()]
         connect(m, registers.analyser, analyser.registers)
 
     def _connect_chip(self, m: Module, chip: Any, memory: BoardMemory, csr: CsrAccess) -> None:
@@ -136,8 +151,12 @@ class BoardTop(wiring.Component):
         tick = Signal()
         m.d.sync += [time.eq(time + 1), tick.eq(time[: bits - (BEATS - 1).bit_length()].all())]
         states = [Value.cast(getattr(chip, f"trace_state_{engine}")) for engine in ENGINES]
-        halted = Cat(state == TraceState.HALTED for state in states)
-        working = Cat(state != TraceState.IDLE for state in states) & ~halted
+        # From far away, so they pass a register of their own.
+        halted, working = Signal(len(states)), Signal(len(states))
+        m.d.sync += [
+            halted.eq(Cat(state == TraceState.HALTED for state in states)),
+            working.eq(Cat((state != TraceState.IDLE) & (state != TraceState.HALTED) for state in states)),
+        ]
         moving = (chip.m_axi_rvalid & chip.m_axi_rready) | (chip.m_axi_wvalid & chip.m_axi_wready)
         events = {Led.RECEIVING: link.received, Led.SENDING: link.sent, Led.MEMORY: moving}
         for led, event in events.items():

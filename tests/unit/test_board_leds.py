@@ -65,19 +65,20 @@ def test_the_heart_beats_once_a_second():
 
 
 def test_states_of_engines():
-    """One cycle later, for as long as it lasts: halted engines do not run."""
+    """Two cycles later, for as long as it lasts: halted engines do not run."""
     shown = {TraceState.IDLE: set(), TraceState.HALTED: {Led.HALTED}}
 
     async def testbench(ctx, dut, chip, lit):
         for engine in ENGINES:
             for state in TraceState:
                 ctx.set(getattr(chip, f"trace_state_{engine}"), state)
-                assert lit() == set()
                 for _ in range(2):
+                    assert lit() == set()
                     await ctx.tick()
-                    assert lit() == shown.get(state, {Led.RUNNING}), (engine, state)
                 ctx.set(getattr(chip, f"trace_state_{engine}"), TraceState.IDLE)
-                await ctx.tick()
+                for _ in range(2):
+                    assert lit() == shown.get(state, {Led.RUNNING}), (engine, state)
+                    await ctx.tick()
 
     simulate(testbench)
 
@@ -86,7 +87,7 @@ def test_one_engine_runs_another_has_halted():
     async def testbench(ctx, dut, chip, lit):
         ctx.set(chip.trace_state_load, TraceState.HALTED)
         ctx.set(chip.trace_state_store, TraceState.BUSY)
-        await ctx.tick()
+        await ctx.tick().repeat(2)
         assert lit() == {Led.RUNNING, Led.HALTED}
 
     simulate(testbench)
