@@ -8,23 +8,27 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import AP_STRIDE_BITS, DIMENSIONS, OutputMode
-from ..common.streams import Fifo
+from ..common.streams import Fifo, connect_streams
 from ..control.command import command_layout
 from ..memory.pattern import PatternWalker
 from ..memory.ports import PsumRead, psum_row_layout
 from .format import FLOAT_MODES, KINDS, RowTag
 
-#: PSUM rows asked for and not yet passed on: enough for full rate with a PSUM read latency of up to 6 cycles.
+#: PSUM rows on their way, from walker to splitter: enough for full rate with a PSUM read latency of up to 5 cycles.
 ROW_QUEUE = 8
 
 
 class RowFetcher(wiring.Component):
     """Turns `Evict` instructions into a stream of PSUM rows with their destinations.
 
-    Latency: the first PSUM request is made one cycle after the instruction is taken, a row is at `o` one cycle after its response.
-    Throughput: one row a cycle for PSUM read latencies up to 6; the next instruction is taken in the cycle in which the last row of the one
-    before is asked for, so that instructions follow each other without a bubble. At most `ROW_QUEUE` rows are asked for and not passed
-    on, so a response always has room. Reset drops everything; responses to requests made before it must not arrive after it.
+    Between walker and PSUM is a queue of two requests. Latency: the first PSUM request is made two cycles after the instruction is taken, a row is
+    at `o` one cycle after its response. Throughput: one row a cycle for PSUM read latencies up to 5; the next instruction is taken in the cycle
+    in which the last row of the one before goes into the queue, so that instructions follow each other without a bubble. At most `ROW_QUEUE` rows are
+    in the queue, asked for or not passed on, so a response always has room. Reset drops everything; responses to requests made before it must not
+    arrive after it.
+
+    Timing: `i.ready`, `psum.request` and `o.valid` come from flip-flops or few gates behind them; `psum.request.ready` may come late: it moves the
+    pointers of the queue alone.
 
     Parameters
     ----------
@@ -56,8 +60,12 @@ class RowFetcher(wiring.Component):
         m.submodules.walker = walker = PatternWalker(
             size_width=config.psum_rows.bit_length(), addresses={"sbuf": (config.sbuf_address_width, stride_width)}
         )
+        # A queue and not a `Stage`: PSUM's ready comes late and would be the enable of every bit.
+        request = self.psum.request
+        m.submodules.asks = asks = Fifo(shape=request.payload.shape(), depth=2)
         m.submodules.tags = tags = Fifo(shape=RowTag(config), depth=ROW_QUEUE)
         m.submodules.rows = rows = Fifo(shape=psum_row_layout(config), depth=ROW_QUEUE)
+        connect_streams(m, asks.o, request)
         command = self.i.payload
         m.d.comb += [
             walker.i.valid.eq(self.i.valid),
@@ -72,8 +80,9 @@ class RowFetcher(wiring.Component):
         # What is the same for all rows of the instruction, and the running PSUM row.
         common = Signal(RowTag(config))
         bank, row = Signal(config.psum_bank_width), Signal(config.psum_row_width)
-        asked = self.psum.request.valid & self.psum.request.ready
-        with m.If(asked):
+        # A row has its place in `tags` and `rows` before it is asked for: counted here, the places are no business of PSUM's ready.
+        pushed, passed = Signal(), Signal()
+        with m.If(pushed):
             m.d.sync += row.eq(row + 1)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [bank.eq(command.psum_bank), row.eq(command.psum_row)]
@@ -82,14 +91,15 @@ class RowFetcher(wiring.Component):
 
         reserved = Signal(range(ROW_QUEUE + 1))
         has_room = reserved != ROW_QUEUE
-        passed = self.o.valid & self.o.ready
-        m.d.sync += reserved.eq(reserved + asked - passed)
+        m.d.sync += reserved.eq(reserved + pushed - passed)
         m.d.comb += [
-            self.psum.request.valid.eq(walker.o.valid & has_room),
-            self.psum.request.payload.bank.eq(bank),
-            self.psum.request.payload.row.eq(row),
-            walker.o.ready.eq(self.psum.request.ready & has_room),
-            tags.i.valid.eq(asked),
+            asks.i.valid.eq(walker.o.valid & has_room),
+            asks.i.payload.bank.eq(bank),
+            asks.i.payload.row.eq(row),
+            walker.o.ready.eq(asks.i.ready & has_room),
+            pushed.eq(asks.i.valid & asks.i.ready),
+            passed.eq(self.o.valid & self.o.ready),
+            tags.i.valid.eq(pushed),
             tags.i.payload.eq(common),
             tags.i.payload.address.eq(walker.o.payload.sbuf),
             tags.i.payload.last.eq(walker.o.payload.last),

@@ -34,7 +34,7 @@ class OutputStage(wiring.Component):
     Throughput, while PSUM and SBUF accept: a row of c = `cols` elements takes c / min(`output_lanes`, c) cycles in mode INT8,
     c / min(`output_lanes`, word_bytes / 2) in BF16 and c / min(`output_lanes`, word_bytes / 4) in the 32-bit modes, so 1, 1 and 4 / E
     cycles with `output_lanes` = c. Consecutive `Evict`s overlap and follow each other without a gap if each is offered before the last row of
-    the one before has been read; after its last write, `done_evict` still comes in order. A `LoadChannel` waits until every `Evict` is
+    the one before goes to PSUM's queue; after its last write, `done_evict` still comes in order. A `LoadChannel` waits until every `Evict` is
     done, and an `Evict` until the `LoadChannel` is done.
 
     Latency: from an `Evict` transfer to its first SBUF write being offered `latency` cycles plus those PSUM takes and the beats of the
@@ -87,8 +87,8 @@ class OutputStage(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from an `Evict` transfer to its first SBUF write without those of PSUM: walker, row queue, splitter, lanes, word queue."""
-        return 1 + 1 + 1 + lanes_latency(self._config) + 1
+        """Cycles from an `Evict` transfer to its first SBUF write without those of PSUM: walker, two row queues, splitter, lanes, word queue."""
+        return 1 + 2 + 1 + lanes_latency(self._config) + 1
 
     @property
     def write_depth(self) -> int:
