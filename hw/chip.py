@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -165,16 +165,24 @@ class Chip(wiring.Component):
             Cat(register("ADDRESS_LO"), register("ADDRESS_HI")).eq(sequencer.o_address),
         ]
 
-    def _moved(self, sbuf: Any, access: Any, psum: Any, pins: Any) -> Any:
-        """Whether an engine had a transfer with a memory or AXI in this cycle: what the watchdog calls progress, beside the sequencers'."""
+    def _moved(self, sbuf: Any, access: Any, psum: Any, pins: Any) -> list[Value]:
+        """The transfers of engines with a memory or AXI in this cycle: what the watchdog calls progress, beside the sequencers'."""
         # The DMA's own requests, in front of the access of others to their ports.
         ports = {name: access if name in ("load", "store") else sbuf for name in PORTS}
         transfers = [getattr(port, name).request for name, port in ports.items()] + [psum.read.request]
         transfers += [pins.read.request, pins.read.response, pins.write.request, pins.write.data, pins.write.response]
-        return Cat(psum.write.valid, *(item.valid & item.ready for item in transfers)).any()
+        return [psum.write.valid, *(item.valid & item.ready for item in transfers)]
 
     def _job(
-        self, m: Module, job: JobControl, start: Signal, sequencers: dict[str, Any], engines: dict[str, Any], registers: Any, *, moved: Any
+        self,
+        m: Module,
+        job: JobControl,
+        start: Signal,
+        sequencers: dict[str, Any],
+        engines: dict[str, Any],
+        registers: Any,
+        *,
+        moved: list[Value],
     ) -> None:
         units = list(sequencers.values())
         m.d.comb += [job.i_start.eq(registers.r_control[0]), job.i_watchdog.eq(registers.r_watchdog)]
@@ -185,7 +193,7 @@ class Chip(wiring.Component):
             (job.i_waiting, Cat(unit.o_waiting for unit in units)),
             (job.i_inflight, Cat(unit.o_inflight for unit in units)),
             (job.i_active, Cat(engine.o_state.as_value().any() for engine in engines.values())),
-            (job.i_progress, Cat(moved, *(unit.o_progress for unit in units))),
+            (job.i_progress, Cat(*moved, *(unit.o_progress for unit in units))),
         ]
         for target, value in judged:
             seen = Signal(len(value), name=f"seen_{target.name}")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -70,8 +70,9 @@ class JobControl(wiring.Component):
         busy = Signal()
         m.d.comb += busy.eq((self.i_inflight | self.i_active).any())
 
-        settled, expired = self._settle(m, busy), self._watch(m)
         all_finished, deadlocked, given_up = Signal(), Signal(), Signal()
+        expired = self._watch(m)
+        settled = self._settle(m, busy, expired | deadlocked)
         m.d.comb += [
             all_finished.eq(running & self.i_finished.all() & ~busy),
             deadlocked.eq(settled & ~self.i_halted.any() & self.i_waiting.any()),
@@ -92,10 +93,10 @@ class JobControl(wiring.Component):
         self._first_error(m)
         return m
 
-    def _settle(self, m: Module, busy: Signal) -> Signal:
+    def _settle(self, m: Module, busy: Signal, ordered: Value) -> Signal:
         quiet, settled = Signal(range(SETTLE_CYCLES + 1)), Signal()
         stopped = (self.i_finished | self.i_halted | self.i_waiting).all()
-        with m.If(self.o_running & stopped & ~busy & ~self.i_progress & ~self.o_halt.any()):
+        with m.If(self.o_running & stopped & ~busy & ~self.i_progress & ~ordered):
             with m.If(quiet != SETTLE_CYCLES):
                 m.d.sync += quiet.eq(quiet + 1)
         with m.Else():

@@ -81,8 +81,8 @@ class Sequencer(wiring.Component):
     o_cause : Out(5), o_index : Out(32), o_address : Out(64), o_retired : Out(32)
         As the registers of these names.
     o_state : Out(TraceState)
-    o_progress : Out(1)
-        Something moved: a command, a done, a wait or a fetch beat.
+    o_progress : Out(4)
+        What moved: a command, a done, a wait, a fetch beat.
     o_start, o_done : Out(one bit an instruction of the engine)
         Dispatches and dones of this cycle.
 
@@ -103,7 +103,7 @@ class Sequencer(wiring.Component):
             "engine_state": In(EngineState), "i_error": In(AxiError(config)), "i_halt": In(1), "i_halt_cause": In(CAUSE_WIDTH),
             "o_halted": Out(1), "o_finished": Out(1), "o_waiting": Out(1), "o_inflight": Out(1),
             "o_cause": Out(CAUSE_WIDTH), "o_index": Out(INDEX_WIDTH), "o_address": Out(ADDRESS_WIDTH), "o_retired": Out(INDEX_WIDTH),
-            "o_state": Out(TraceState), "o_progress": Out(1),
+            "o_state": Out(TraceState), "o_progress": Out(4),
             "o_start": Out(len(self._channels)), "o_done": Out(len(self._channels)),
         }  # fmt: skip
         for item in instructions_of(engine):
@@ -148,10 +148,12 @@ class Sequencer(wiring.Component):
             self.o_waiting.eq(self.wait.valid & ~self.wait.ready),
             self.o_inflight.eq(completion.o_inflight | fetcher.o_busy | (broken & (self.engine_state != EngineState.IDLE))),
             self.o_progress.eq(
-                self.o_start.any()
-                | self.o_done.any()
-                | (self.wait.valid & self.wait.ready)
-                | (self.fetch.response.valid & self.fetch.response.ready)
+                Cat(
+                    self.o_start.any(),
+                    self.o_done.any(),
+                    self.wait.valid & self.wait.ready,
+                    self.fetch.response.valid & self.fetch.response.ready,
+                )
             ),
         ]
         self._state(m, started & ~self.o_finished, dispatcher.o_idle & ~is_dispatched)

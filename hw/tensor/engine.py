@@ -4,7 +4,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -73,8 +73,8 @@ class TensorEngine(wiring.Component):
         Reads; may refuse.
     psum : Out(PsumWrite)
     o_state : Out(EngineState)
-        BUSY if a row was requested in this cycle; else MEMORY if SBUF refuses a moving row; else HAZARD if an instruction is held
-        (its turn has not come, or its PSUM row is not written yet); else BUSY while rows are on their way; else IDLE.
+        Of the cycle before: BUSY if a row was requested in it; else MEMORY if SBUF refused a moving row; else HAZARD if an instruction was held
+        (its turn had not come, or its PSUM row was not written yet); else BUSY if one was taken or rows were on their way; else IDLE.
     o_row : Out(1)
         Pulse: a moving row is requested.
     o_lanes : Out(range(rows + 1))
@@ -140,15 +140,27 @@ class TensorEngine(wiring.Component):
             self.o_row.eq(streamer.o_row),
             self.o_lanes.eq(streamer.o_lanes),
         ]
-        with m.If(loader.o_issued | streamer.o_row):
-            m.d.comb += self.o_state.eq(EngineState.BUSY)
-        with m.Elif(streamer.o_refused):
-            m.d.comb += self.o_state.eq(EngineState.MEMORY)
-        with m.Elif(loader.o_waiting | streamer.o_hazard):
-            m.d.comb += self.o_state.eq(EngineState.HAZARD)
-        with m.Elif(loader.o_flight | streamer.o_flight | writeback.o_flight):
-            m.d.comb += self.o_state.eq(EngineState.BUSY)
+        self._state(m, loader, streamer, writeback)
         return m
+
+    def _state(self, m: Module, loader: Any, streamer: Any, writeback: Any) -> None:
+        """What there was in a cycle, and one later its name: it is told all over the chip."""
+        moved, refused, held, flying = Signal(), Signal(), Signal(), Signal()
+        taken = Cat(command.valid & command.ready for command in (self.i_load_stationary, self.i_multiply_moving)).any()
+        m.d.sync += [
+            moved.eq(loader.o_issued | streamer.o_row),
+            refused.eq(streamer.o_refused),
+            held.eq(loader.o_waiting | streamer.o_hazard),
+            flying.eq(taken | loader.o_flight | streamer.o_flight | writeback.o_flight),
+        ]
+        with m.If(moved):
+            m.d.comb += self.o_state.eq(EngineState.BUSY)
+        with m.Elif(refused):
+            m.d.comb += self.o_state.eq(EngineState.MEMORY)
+        with m.Elif(held):
+            m.d.comb += self.o_state.eq(EngineState.HAZARD)
+        with m.Elif(flying):
+            m.d.comb += self.o_state.eq(EngineState.BUSY)
 
     def _order(self, m: Module, loader: Any, streamer: Any, interlock: Any) -> None:
         """Gives each instruction its turn on the way in and lets it begin when the turn has come."""

@@ -138,7 +138,8 @@ class Bench:
             self._request()
         started = self._commands()
         assert ctx.get(dut.o_start) == started and ctx.get(dut.o_done) == done
-        progress = bool(started or done or beat or (wait and ctx.get(dut.wait.ready)))
+        waited = wait and ctx.get(dut.wait.ready)
+        progress = sum(bool(what) << place for place, what in enumerate((started, done, waited, beat)))
         assert ctx.get(dut.o_progress) == progress, f"progress (seed {self.seed}, cycle {self.now})"
         self.states.append(TraceState(ctx.get(dut.o_state)))
         if ctx.get(dut.o_finished):

@@ -158,8 +158,8 @@ def test_states_of_one_block() -> None:
     record = run(engine, config, make_sbuf(config, np.random.default_rng(7)), blocks(config, 1, rows=3, k=4))
     done = record.done["MultiplyMoving"][0]
     assert record.states[0] == EngineState.IDLE
-    assert set(record.states[1 : done + 1]) == {EngineState.BUSY}
-    assert set(record.states[done + 1 :]) == {EngineState.IDLE}
+    assert set(record.states[1 : done + 2]) == {EngineState.BUSY}
+    assert set(record.states[done + 2 :]) == {EngineState.IDLE}
 
 
 def test_newest_block_counts() -> None:
