@@ -3,19 +3,26 @@
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..common.config import ChipConfig
 from ..common.streams import Fifo, connect_streams
 from ..control.command import EngineState, command_layout
-from ..memory.ports import PsumRead, SbufPort
+from ..memory.ports import PsumRead, SbufPort, SbufRequest
 from .channel import ChannelLoader
 from .fetch import ROW_QUEUE, RowFetcher
 from .format import unit_elements
 from .lane import Lanes, lanes_latency
 from .pack import WordPacker, WordWrite
 from .split import RowSplitter
+
+
+class FrontRequest(data.StructLayout):
+    """A request to SBUF, and `last`: it is the last write of its Evict."""
+
+    def __init__(self, config: ChipConfig) -> None:
+        super().__init__({"request": SbufRequest(config), "last": 1})
 
 
 class OutputStage(wiring.Component):
@@ -25,11 +32,11 @@ class OutputStage(wiring.Component):
 
         i_evict -> RowFetcher <-> PSUM
                        | rows
-                  RowSplitter -> Lanes -> WordPacker -> queue -> SBUF writes
-                                   ^ bias, scale
-        i_load_channel -> ChannelLoader <-> SBUF reads
+                  RowSplitter -> Lanes -> WordPacker -> queue -> front -> SBUF
+                                   ^ bias, scale                 ^
+        i_load_channel -> ChannelLoader -------------------------+ reads
 
-    The lanes never stall: a beat enters only if the write it completes has a place in the queue.
+    The lanes never stall: a beat enters only if the write it completes has a place in the queue. `front` holds the next two requests to SBUF.
 
     Throughput, while PSUM and SBUF accept: a row of c = `cols` elements takes c / min(`output_lanes`, c) cycles in mode INT8,
     c / min(`output_lanes`, word_bytes / 2) in BF16 and c / min(`output_lanes`, word_bytes / 4) in the 32-bit modes, so 1, 1 and 4 / E
@@ -38,7 +45,11 @@ class OutputStage(wiring.Component):
     done, and an `Evict` until the `LoadChannel` is done.
 
     Latency: from an `Evict` transfer to its first SBUF write being offered `latency` cycles plus those PSUM takes and the beats of the
-    write beyond the first. `done_evict` comes in the cycle after the last line has been accepted by SBUF. `LoadChannel`: see ChannelLoader.
+    write beyond the first. `done_evict` comes in the cycle after the last line has been accepted by SBUF. `LoadChannel`: one cycle more than
+    ChannelLoader states. `done_load_channel` in the cycle after the last response.
+
+    Timing: the requests, `i_evict.ready`, `i_load_channel.ready` and the dones come from flip-flops or few gates behind them; the ready signals of
+    PSUM and SBUF may come late: each moves the pointers of a queue of two.
 
     Reset empties everything and zeroes bias and scale; memories that answer must be reset with it.
 
@@ -87,13 +98,13 @@ class OutputStage(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Cycles from an `Evict` transfer to its first SBUF write without those of PSUM: walker, two row queues, splitter, lanes, word queue."""
-        return 1 + 2 + 1 + lanes_latency(self._config) + 1
+        """Cycles from an `Evict` transfer to its first SBUF write without those of PSUM: walker, two row queues, splitter, lanes, queue, front."""
+        return 1 + 2 + 1 + lanes_latency(self._config) + 2
 
     @property
     def write_depth(self) -> int:
-        """SBUF writes on their way: the pipeline from splitter to queue, and two for the place to come back."""
-        return 1 + lanes_latency(self._config) + 1 + 2
+        """SBUF writes on their way to `front`: the pipeline from splitter to queue, and one for the place to come back."""
+        return 1 + lanes_latency(self._config) + 1 + 1
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -103,11 +114,13 @@ class OutputStage(wiring.Component):
         m.submodules.lanes = lanes = Lanes(config=config)
         m.submodules.packer = packer = WordPacker(config=config)
         m.submodules.queue = queue = Fifo(shape=WordWrite(config), depth=self.write_depth)
+        # A queue and not a `Stage`: SBUF's ready comes late and would be the enable of every bit.
+        m.submodules.front = front = Fifo(shape=FrontRequest(config), depth=2)
         m.submodules.loader = loader = ChannelLoader(config=config)
 
-        # Instructions inside: each Evict has at least one row, and rows are bounded by the queues.
-        evicts = Signal(range(2 + ROW_QUEUE + 1 + self.write_depth))
-        idle = evicts == 0
+        # Instructions inside, and that whose done it is: each Evict has a row in the walker or in the queues behind it, which bound them.
+        evicts = Signal(range(1 + 1 + ROW_QUEUE + self.write_depth + front.depth + 1))
+        idle = evicts == self.done_evict
         m.d.comb += [
             fetcher.i.valid.eq(self.i_evict.valid & ~loader.o_busy),
             fetcher.i.payload.eq(self.i_evict.payload),
@@ -128,36 +141,37 @@ class OutputStage(wiring.Component):
             queue.i.valid.eq(packer.o.valid),
             queue.i.payload.eq(packer.o.write),
         ]
-        written = self._write(m, queue, loader)
+        self._write(m, queue, front, loader)
+        # A place is free when the write moves on to `front`, whatever SBUF says.
         reserved = Signal(range(self.write_depth + 1))
-        m.d.sync += reserved.eq(reserved + splitter.o_reserve - written)
+        m.d.sync += reserved.eq(reserved + splitter.o_reserve - (queue.o.valid & queue.o.ready))
         m.d.comb += splitter.i_room.eq(reserved != self.write_depth)
 
-        finished = written & queue.o.payload.last
         m.d.sync += [
-            self.done_evict.eq(finished),
-            evicts.eq(evicts + (self.i_evict.valid & self.i_evict.ready) - finished),
+            self.done_evict.eq(front.o.valid & front.o.ready & front.o.payload.last),
+            evicts.eq(evicts + (self.i_evict.valid & self.i_evict.ready) - self.done_evict),
         ]
         self._state(m, ~idle | loader.o_busy, loader.o_busy, splitter.o.valid)
         return m
 
-    def _write(self, m: Module, queue: Fifo, loader: ChannelLoader) -> Signal:
-        """Shares the SBUF port: reads while a LoadChannel runs, else writes. Gives the pulse of an accepted write."""
-        request, write = self.sbuf.request, queue.o.payload
-        written = Signal()
+    def _write(self, m: Module, queue: Fifo, front: Fifo, loader: ChannelLoader) -> None:
+        """Shares the SBUF port: reads while a LoadChannel runs, else writes. Both never wait at once, so `front` is empty at each change."""
+        ahead, write = front.i.payload, queue.o.payload
         m.d.comb += [
-            request.valid.eq(Mux(loader.o_busy, loader.sbuf.request.valid, queue.o.valid)),
-            request.payload.address.eq(Mux(loader.o_busy, loader.sbuf.request.payload.address, write.address)),
-            request.payload.write.eq(~loader.o_busy),
-            request.payload.mask.eq(write.mask),
-            request.payload.data.eq(write.data),
-            loader.sbuf.request.ready.eq(request.ready & loader.o_busy),
-            queue.o.ready.eq(request.ready & ~loader.o_busy),
-            written.eq(queue.o.valid & queue.o.ready),
+            front.i.valid.eq(Mux(loader.o_busy, loader.sbuf.request.valid, queue.o.valid)),
+            ahead.request.address.eq(Mux(loader.o_busy, loader.sbuf.request.payload.address, write.address)),
+            ahead.request.write.eq(~loader.o_busy),
+            ahead.request.mask.eq(write.mask),
+            ahead.request.data.eq(write.data),
+            ahead.last.eq(write.last & ~loader.o_busy),
+            loader.sbuf.request.ready.eq(front.i.ready & loader.o_busy),
+            queue.o.ready.eq(front.i.ready & ~loader.o_busy),
+            self.sbuf.request.valid.eq(front.o.valid),
+            self.sbuf.request.payload.eq(front.o.payload.request),
+            front.o.ready.eq(self.sbuf.request.ready),
             loader.sbuf.response.valid.eq(self.sbuf.response.valid),
             loader.sbuf.response.data.eq(self.sbuf.response.data),
         ]
-        return written
 
     def _state(self, m: Module, active: Any, reading: Any, beat: Any) -> None:
         psum, sbuf = self.psum.request, self.sbuf.request

@@ -287,7 +287,7 @@ def test_load_channel_timing() -> None:
     bench.run([evict(OutputMode.INT8, 32, 2), first, second, evict(OutputMode.INT8, 40, 1, bias=1)])
     accept, done = bench.log["accept"], bench.log["done"]
     assert accept[1] == done[0], "a LoadChannel is taken in the cycle of the last done_evict"
-    assert done[1] - accept[1] == 8 // 2 + 3 + 1
+    assert done[1] - accept[1] == 8 // 2 + 3 + 2
     assert accept[2] == done[1]
     assert accept[3] == done[2]
 
