@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -48,7 +48,7 @@ class OutputStage(wiring.Component):
     write beyond the first. `done_evict` comes in the cycle after the last line has been accepted by SBUF. `LoadChannel`: one cycle more than
     ChannelLoader states. `done_load_channel` in the cycle after the last response.
 
-    Timing: the requests, `i_evict.ready`, `i_load_channel.ready` and the dones come from flip-flops or few gates behind them; the ready signals of
+    Timing: the requests, `i_evict.ready`, `i_load_channel.ready`, the dones and `o_state` come from flip-flops or few gates behind them; the ready signals of
     PSUM and SBUF may come late: each moves the pointers of a queue of two.
 
     Reset empties everything and zeroes bias and scale; memories that answer must be reset with it.
@@ -68,8 +68,8 @@ class OutputStage(wiring.Component):
     psum : Out(PsumRead)
     sbuf : Out(SbufPort)
     o_state : Out(EngineState)
-        IDLE: no instruction inside. BUSY: a row was asked for, a beat computed or an SBUF request accepted. MEMORY: otherwise, if PSUM or
-        SBUF refused or an SBUF read is awaited. HAZARD: otherwise; data is in the pipeline or awaited from PSUM.
+        Of the cycle before. BUSY: an instruction was taken, a row asked for, a beat computed or an SBUF request accepted. MEMORY: otherwise, if
+        PSUM or SBUF refused or an SBUF read is awaited. HAZARD: otherwise; data is in the pipeline or awaited from PSUM. IDLE: no instruction inside.
 
     Raises
     ------
@@ -151,7 +151,7 @@ class OutputStage(wiring.Component):
             self.done_evict.eq(front.o.valid & front.o.ready & front.o.payload.last),
             evicts.eq(evicts + (self.i_evict.valid & self.i_evict.ready) - self.done_evict),
         ]
-        self._state(m, ~idle | loader.o_busy, loader.o_busy, splitter.o.valid)
+        self._state(m, evicting=~idle, reading=loader.o_busy, beat=splitter.o.valid)
         return m
 
     def _write(self, m: Module, queue: Fifo, front: Fifo, loader: ChannelLoader) -> None:
@@ -173,15 +173,13 @@ class OutputStage(wiring.Component):
             loader.sbuf.response.data.eq(self.sbuf.response.data),
         ]
 
-    def _state(self, m: Module, active: Any, reading: Any, beat: Any) -> None:
-        psum, sbuf = self.psum.request, self.sbuf.request
-        moved = (psum.valid & psum.ready) | (sbuf.valid & sbuf.ready) | beat
-        refused = psum.valid | sbuf.valid | reading
-        with m.If(~active):
-            m.d.comb += self.o_state.eq(EngineState.IDLE)
-        with m.Elif(moved):
-            m.d.comb += self.o_state.eq(EngineState.BUSY)
-        with m.Elif(refused):
-            m.d.comb += self.o_state.eq(EngineState.MEMORY)
-        with m.Else():
-            m.d.comb += self.o_state.eq(EngineState.HAZARD)
+    def _state(self, m: Module, *, evicting: Value, reading: Signal, beat: Signal) -> None:
+        had_moved, had_waited, was_active = Signal(), Signal(), Signal()
+        streams = (self.i_evict, self.i_load_channel, self.psum.request, self.sbuf.request)
+        m.d.sync += [
+            had_moved.eq(Cat(beat, *(port.valid & port.ready for port in streams)).any()),
+            had_waited.eq(self.psum.request.valid | self.sbuf.request.valid | reading),
+            was_active.eq(evicting | reading),
+        ]
+        waiting = Mux(had_waited, EngineState.MEMORY, EngineState.HAZARD)
+        m.d.comb += self.o_state.eq(Mux(had_moved, EngineState.BUSY, Mux(was_active, waiting, EngineState.IDLE)))

@@ -50,7 +50,9 @@ class Bench:
     refuse: float = 0.0
     gap: float = 0.0
     psum_latency: int = 2
-    log: dict[str, list[int]] = field(default_factory=lambda: {key: [] for key in ("accept", "done", "write", "psum", "state")})
+    log: dict[str, list[int]] = field(
+        default_factory=lambda: {key: [] for key in ("accept", "done", "write", "psum", "moved", "refused", "state")}
+    )
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -129,6 +131,8 @@ class Bench:
                 if key in held:
                     assert valid and payload == held[key], f"{note}: {key} request changed while refused, cycle {cycle}"
                 held.pop(key, None)
+                if valid:
+                    self.log["moved" if ready else "refused"].append(cycle)
                 if valid and ready:
                     (self._read_psum if key == "psum" else self._access_sbuf)(ctx, cycle, psum_due if key == "psum" else sbuf_due)
                 elif valid:
@@ -153,6 +157,22 @@ class Bench:
                 break
         assert not queue and not order, f"{note}: not done after {limit} cycles"
         assert len(self.log["write"]) == sum(self.writes) and not psum_due and not sbuf_due, note
+        self._check_states([name for name, _ in program])
+
+    def _check_states(self, names: list[str]) -> None:
+        """Every state is that of the cycle before; only whether a beat was computed is not seen here."""
+        moved, refused = {*self.log["moved"], *self.log["accept"]}, set(self.log["refused"])
+        spans = list(zip(names, self.log["accept"], self.log["done"], strict=True))
+        for cycle, state in enumerate(self.log["state"]):
+            before = cycle - 1
+            inside = {name for name, accept, done in spans if accept <= before < done}
+            wants = EngineState.IDLE
+            if before in moved:
+                wants = EngineState.BUSY
+            elif inside:
+                wants = EngineState.MEMORY if before in refused or "load_channel" in inside else EngineState.HAZARD
+            computed = state == EngineState.BUSY.value and "evict" in inside
+            assert state == wants.value or computed, f"seed {self.seed}: state {state}, not {wants}, cycle {cycle}"
         assert self.log["state"][-1] == EngineState.IDLE.value
 
     def _read_psum(self, ctx: Any, cycle: int, due: dict[int, int]) -> None:
@@ -277,7 +297,7 @@ def test_latency_and_throughput(changes: dict[str, Any], mode: OutputMode, cycle
     assert bench.log["psum"][0] == bench.log["accept"][0] + 2
     if cycles == 1:
         assert bench.log["psum"] == list(range(2, 34))
-        assert set(bench.log["state"][bench.log["psum"][0] : writes[-1] + 1]) == {EngineState.BUSY.value}
+        assert set(bench.log["state"][bench.log["psum"][0] + 1 : writes[-1] + 2]) == {EngineState.BUSY.value}
 
 
 def test_load_channel_timing() -> None:
