@@ -109,9 +109,13 @@ class Window:
             while waiting and not failed and self._fits(waiting[0]):
                 self._send_new(waiting.popleft())
                 timer = self._clock()
-            for body in self._receive():
+            bodies = self._receive()
+            for body in bodies:
                 self._take(body)
             now = self._clock()
+            if any(body is not None for body in bodies):
+                # A second answer, too, says that the board is at work; to ask again would put even more in front of what is waited for.
+                timer = now
             while self._flights and (answer := self._flights[0].response) is not None:
                 self._flights.popleft()
                 answers.append(answer)

@@ -154,7 +154,7 @@ PROOFS = (
         doc="one counter, any traffic: never below zero, never beyond its width, posts less takes, refused exactly when it does not fit",
         spec=partial(SemaphoresSpec, index=CONFIG.semaphores - 1),
         depth=2,
-        cover_depth=9,
+        cover_depth=11,
     ),
     Proof(
         name="semaphores.progress",
