@@ -6,7 +6,7 @@ converted on its own, with the ports its signature declares; components whose te
 after the class (`Fp32Adder` -> `fp32_adder`; a second variant of the class is `fp32_adder_2`). Parents instantiate it.
 Components of one class with equal attributes and members are elaborated once.
 
-A component behind a `ResetInserter` is the module it would be without, with more on its reset port.
+A component behind a `ResetInserter` or a `DomainRenamer` is the module it would be without, with other things on its clock and reset ports.
 
 A component stays inside its parent's module if it cannot be cut out: it has no signature members (a bare memory), it
 is transformed otherwise (`EnableInserter` and the like), it defines a clock domain, or signals outside its signature cross its boundary.
@@ -27,7 +27,7 @@ from typing import Any
 from unittest import mock
 
 from amaranth.back import rtlil, verilog
-from amaranth.hdl import ClockSignal, Elaboratable, ResetInserter, ResetSignal, Shape, Signal, Value
+from amaranth.hdl import ClockSignal, DomainRenamer, Elaboratable, ResetInserter, ResetSignal, Shape, Signal, Value
 from amaranth.hdl._ast import SignalDict, SignalSet
 from amaranth.hdl._ir import Design, Fragment, Instance, PortDirection
 from amaranth.lib import data, wiring
@@ -190,7 +190,7 @@ class _Emitter:
         """Stands in for `Fragment.get`: a component becomes an instance of its module."""
         if not isinstance(obj, wiring.Component):
             if type(obj).__name__ == "TransformedElaboratable":
-                instance = self._with_resets(obj, platform)
+                instance = self._transformed(obj, platform)
                 if instance is not None:
                     return instance
                 # A transformer has to reach every statement below it.
@@ -221,18 +221,19 @@ class _Emitter:
         connections += [(kinds[direction], name, signal) for name, (signal, direction) in ports.items()]
         return Instance(module.name, *connections)
 
-    def _with_resets(self, obj: Any, platform: Any) -> Fragment | None:
-        """Instance of a component that has nothing around it but `ResetInserter`s: what they say joins its reset port. None if it has no module."""
+    def _transformed(self, obj: Any, platform: Any) -> Fragment | None:
+        """Instance of a component that has nothing around it but `ResetInserter`s and `DomainRenamer`s: what they say is connected to its clock and
+        reset ports. None if it has no module."""
         component, transforms = obj._elaboratable_, obj._transforms_
-        if not isinstance(component, wiring.Component) or any(type(transform) is not ResetInserter for transform in transforms):
+        known = (ResetInserter, DomainRenamer)
+        if not isinstance(component, wiring.Component) or any(type(transform) not in known for transform in transforms):
             return None
         fragment = self._replace(component, platform)
         if not isinstance(fragment, Instance) or fragment.type not in self.texts.values():
             return None
         for name, (value, direction) in fragment.ports.items():
-            if isinstance(value, ResetSignal):
-                controls = [transform.controls[value.domain] for transform in transforms if value.domain in transform.controls]
-                fragment.ports[name] = (reduce(or_, controls, value), direction)
+            if isinstance(value, ClockSignal | ResetSignal):
+                fragment.ports[name] = (_outside(value, transforms), direction)
         _mark_used(obj)
         return fragment
 
@@ -271,6 +272,19 @@ class _Emitter:
         with mock.patch.object(rtlil.ModuleEmitter, "emit_memory", _emit_memory):
             text, _ = rtlil.convert_fragment(design, name=_SELF, emit_src=False)
         return _normalise(text, keep_initial_values=self._initial_values), clocks
+
+
+def _outside(port: ClockSignal | ResetSignal, transforms: Any) -> Value:
+    """What a clock or reset port of a component is connected to behind its transformers, of which the first is the innermost."""
+    domain, controls = port.domain, []
+    for transform in transforms:
+        if isinstance(transform, DomainRenamer):
+            domain = transform.domain_map.get(domain, domain)
+        elif domain in transform.controls:
+            controls.append(transform.controls[domain])
+    if isinstance(port, ClockSignal):
+        return ClockSignal(domain)
+    return reduce(or_, controls, ResetSignal(domain, allow_reset_less=True))
 
 
 def _name_wires(design: Design, ports: SignalSet) -> None:
