@@ -274,7 +274,7 @@ class _Emitter:
         return _normalise(text, keep_initial_values=self._initial_values), clocks
 
 
-def _outside(port: ClockSignal | ResetSignal, transforms: Any) -> Value:
+def _outside(port: Any, transforms: Any) -> Value:
     """What a clock or reset port of a component is connected to behind its transformers, of which the first is the innermost."""
     domain, controls = port.domain, []
     for transform in transforms:
