@@ -109,12 +109,12 @@ class Window:
             while waiting and not failed and self._fits(waiting[0]):
                 self._send_new(waiting.popleft())
                 timer = self._clock()
-            bodies = self._receive()
-            for body in bodies:
+            before = self._heard_octets
+            for body in self._receive():
                 self._take(body)
             now = self._clock()
-            if any(body is not None for body in bodies):
-                # A second answer, too, says that the board is at work; to ask again would put even more in front of what is waited for.
+            if self._heard_octets != before:
+                # While octets come the board is at work: to ask again would put even more in front of what is waited for.
                 timer = now
             while self._flights and (answer := self._flights[0].response) is not None:
                 self._flights.popleft()

@@ -43,7 +43,7 @@ class Line:
 
     Members: `now`, seconds; `most_in_flight`, octets the board had to keep at once, if it took nothing before the host looked for an answer;
     `most_answers`, octets that waited for the host; `mute`: nothing comes back; `broken`: reading and writing fail. `spoil` and `swallow`: frames, counted
-    from 0, that come to the board damaged, and whose answers are lost.
+    from 0, that come to the board damaged, and whose answers are lost. `pace`: seconds an octet of an answer takes on top, one octet at a time.
     """
 
     def __init__(self, bridge: Bridge, *, seed: int = 0, rates: tuple[float, float, float] = (0, 0, 0), late: float = 0.0) -> None:
@@ -58,6 +58,7 @@ class Line:
         self.swallow: set[int] = set()
         self.frames = self.answers = 0
         self.mute = self.broken = False
+        self.pace = 0.0
 
     def _pass(self, octets: bytes) -> bytes:
         lost, damaged, doubled = self._rates
@@ -79,7 +80,7 @@ class Line:
 
     @property
     def in_waiting(self) -> int:
-        return len(self._inbox)
+        return 0 if self.pace else len(self._inbox)
 
     def write(self, data: bytes) -> int:
         if self.broken:
@@ -106,7 +107,7 @@ class Line:
             return b""
         octets = bytes(self._inbox[:size])
         del self._inbox[:size]
-        self.now += 10 * len(octets) / BAUD
+        self.now += (self.pace + 10 / BAUD) * len(octets)
         return octets
 
 
