@@ -142,7 +142,7 @@ def test_completion_against_a_model(seed, slow):
             # Now and then nothing happens for a while.
             quiet = cycle % 25 < 5
             kind = names[int(rng.integers(2))]
-            sent = None
+            sent, counted = None, {}
             for name in names:
                 send = name == kind and rng.random() < rate and not quiet
                 counts = [int(rng.integers(3)), int(rng.integers(3))]
@@ -155,7 +155,7 @@ def test_completion_against_a_model(seed, slow):
                 # A done beyond what is in flight is ignored.
                 done = rng.random() < 1 - rate and not quiet
                 ctx.set(getattr(dut, f"done_{name}"), done)
-                due[name] += done and due[name] < len(flying[name])
+                counted[name] = done and due[name] < len(flying[name])
                 assert ctx.get(port.ready) == (len(flying[name]) < IN_FLIGHT), f"seed {seed}, cycle {cycle}"
                 seen["full"] += send and not ctx.get(port.ready)
                 if send and ctx.get(port.ready):
@@ -203,6 +203,9 @@ def test_completion_against_a_model(seed, slow):
                 head = (number, {slot: count for slot, count in enumerate(made) if count}, [])
             if sent:
                 flying[sent[0]].append(sent[1:])
+            # A done is looked at in the cycle after it.
+            for name in names:
+                due[name] += counted[name]
             await ctx.tick()
 
     simulate(dut, testbench)
