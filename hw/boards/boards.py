@@ -32,7 +32,7 @@ BOARDS: dict[str, Board] = {
         ),
         Board(
             name="ulx3s_25f", doc="Radiona ULX3S with LFE5U-25F-6BG381C", device="25k",
-            config=replace(_nano, multiplier="ecp5"), chip_hz=50_000_000, baud=2_000_000, memory_bytes=16 << 10,
+            config=replace(_nano, multiplier="ecp5"), chip_hz=75_000_000, baud=1_500_000, memory_bytes=16 << 10,
             programmer="ulx3s", **_ULX3S,
         ),
         Board(
