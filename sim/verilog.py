@@ -261,8 +261,8 @@ class _Emitter:
         for name, signal, _ in design.ports:
             if name not in ports:
                 clocks[name] = signals[signal]
-        # Clocks first, as a reader expects.
-        design.ports.sort(key=lambda port: port[0] in ports)
+        # Clocks first, as a reader expects; in the order of their names, as Amaranth's differs from run to run.
+        design.ports.sort(key=lambda port: (port[0] in ports, "" if port[0] in ports else port[0]))
         declared = SignalSet(signal for _, signal, _ in design.ports)
         used = SignalSet(signal for part in design.fragments.values() for signal in part.used_signals if signal not in declared)
         # Ports of a component are used by its parent too; those of the top have none but the top.

@@ -1,6 +1,9 @@
 """`sim.verilog`: every distinct module once, readable names, the same bytes every time, the same behaviour as Amaranth's own output."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -346,3 +349,15 @@ def test_refuses_what_it_cannot_convert():
         emit(3, name="three")
     with pytest.raises(TypeError, match="ports must be given"):
         emit(Module(), name="bare")
+
+
+def test_the_same_text_whatever_the_order_of_sets():
+    """Names hash differently in every run of Python: the text, and with it the bits of a bitstream, must not."""
+    program = "from hw.boards.boards import BOARDS, make_top; from sim.verilog import emit; print(emit(make_top(BOARDS['icebreaker']), name='top'))"
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": str(seed)}, check=True, capture_output=True, text=True
+        ).stdout
+        for seed in range(1, 5)
+    }
+    assert len(texts) == 1 and "chip_clk" in texts.pop()
