@@ -1,8 +1,8 @@
-"""Stream parts: a FIFO that runs at full rate at every depth, a register stage, and a `connect` that checks payload shapes."""
+"""Stream parts: a FIFO that runs at full rate at every depth, register stages, and a `connect` that checks payload shapes."""
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -118,6 +118,64 @@ class Stage(wiring.Component):
             m.d.sync += full.eq(1)
         with m.If(~full):
             m.d.sync += kept.eq(Value.cast(self.i.payload))
+        return m
+
+
+class WideStage(wiring.Component):
+    """A `Stage` for payloads of which few bits are needed early: those come from flip-flops, the rest from a memory of two words in LUTs.
+
+    So an `o.ready` that comes late is the enable of those few flip-flops and moves one pointer, whatever the width. Everything else is as in `Stage`:
+    latency, throughput, two words, `i.ready` and `o.valid` from flip-flops; reset empties it.
+
+    Parameters
+    ----------
+    shape : StructLayout
+        Payload.
+    early : tuple of str
+        Its members that come from flip-flops.
+
+    Members
+    -------
+    i, o : streams of `shape`
+
+    Raises
+    ------
+    ValueError
+        if `early` is empty, or names a member that the payload has not, or every one it has: that is a `Stage`.
+    """
+
+    #: Words held.
+    DEPTH = 2
+
+    def __init__(self, *, shape: data.StructLayout, early: tuple[str, ...]) -> None:
+        if not set(early) or not set(early) < set(shape.members):
+            raise ValueError(f"early must name some members of the payload, but not all, of {', '.join(shape.members)}, not {early!r}")
+        self._early = early
+        self._late = tuple(name for name in shape.members if name not in early)
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+
+        def fields(payload: Any, names: tuple[str, ...]) -> Value:
+            return Cat(Value.cast(payload[name]) for name in names)
+
+        coming, late = fields(self.i.payload, self._early), fields(self.i.payload, self._late)
+        m.submodules.early = stage = Stage(shape=len(coming))
+        m.submodules.storage = storage = memory.Memory(shape=len(late), depth=2, init=[])
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        m.d.comb += [
+            stage.i.valid.eq(self.i.valid),
+            stage.i.payload.eq(coming),
+            self.i.ready.eq(stage.i.ready),
+            self.o.valid.eq(stage.o.valid),
+            stage.o.ready.eq(self.o.ready),
+            fields(self.o.payload, self._early).eq(stage.o.payload),
+            write.en.eq(self.i.valid & self.i.ready),
+            write.data.eq(late),
+            fields(self.o.payload, self._late).eq(read.data),
+        ]
+        m.d.sync += [write.addr.eq(write.addr ^ write.en), read.addr.eq(read.addr ^ (self.o.valid & self.o.ready))]
         return m
 
 

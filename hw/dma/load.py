@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import Cause
-from ..common.streams import Fifo, Stage, connect_streams
+from ..common.streams import Stage, WideStage, connect_streams
 from ..control.command import EngineState, command_layout
 from ..memory.ports import SbufPort
 from .axi import AxiError, ReadPort
@@ -27,8 +27,8 @@ class LoadDma(wiring.Component):
     `sbuf.request` in the cycle after its transfer; `done_load` is in the cycle after the last line's acceptance. Throughput: one line a cycle
     and one address request a cycle, instructions of three lines or more following each other without a gap.
 
-    Timing: `i_load.ready` and `axi.request` come from flip-flops, `axi.response.ready`, `o_state` and the valid of `sbuf.request` from one gate behind them,
-    its address and data from a small memory; `sbuf.request.ready` may come late: it moves the pointers of the queue alone.
+    Timing: `i_load.ready` and `axi.request` come from flip-flops, `axi.response.ready`, `o_state` from one gate behind them,
+    `sbuf.request` from flip-flops, but for its data, from a small memory; `sbuf.request.ready` may come late: it meets few of them.
 
     Errors: a beat with an error response is not written, nor is any after it. When the lines before it are, `error` pulses once, two cycles after the
     beat's transfer at the earliest, with the burst's first address; the instructions taken so far are dropped without `done_load`. Beats of
@@ -92,9 +92,9 @@ class LoadDma(wiring.Component):
             bursts.o.ready.eq(tracker.i.ready & ~is_draining),
         ]
 
-        # A queue and not a `Stage`: SBUF's ready comes late and would be the enable of every bit.
+        # SBUF's ready comes late and must not be the enable of every bit; the bank is what SBUF looks at before.
         line = data.StructLayout({"address": config.sbuf_address_width, "last": 1, "data": config.axi_data_width})
-        m.submodules.queue = queue = Fifo(shape=line, depth=2)
+        m.submodules.queue = queue = WideStage(shape=line, early=("address",))
         taken, spoiled, ended = Signal(), Signal(), Signal()
         # A beat with an error is taken, was in the cycle before, or was and `fault` is to come when the lines before it are written.
         spoils, has_spoilt = Signal(), Signal()

@@ -31,7 +31,7 @@ class StoreDma(wiring.Component):
     single-beat bursts, one address request a cycle, instructions of three lines or more following each other without a gap.
 
     Timing: `i_store.ready`, `sbuf.request`, `axi.request`, `axi.data` and `o_state` come from flip-flops or few gates behind them, but for the data of a
-    beat and the address of a line, which come from memories; ready signals may come late.
+    beat, which come from a memory; ready signals may come late.
 
     Errors: on an error response `error` pulses once in the cycle after it, with the burst's first address; the instructions taken so far
     are dropped without `done_store`, but bursts whose address was raised before are completed. A read that SBUF has not accepted yet is

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import AP_STRIDE_BITS, DIMENSIONS, DMA_SIZE_BITS
-from ..common.streams import Fifo, connect_streams
+from ..common.streams import Fifo, Stage, connect_streams
 from ..control.command import command_layout
 from ..memory.pattern import PatternWalker
 from .bursts import Burst, BurstSplitter
@@ -22,7 +22,7 @@ class DmaWalk(wiring.Component):
     commands wait before the other side, so the leading one goes on with later commands meanwhile.
 
     A command is taken into a register, then its pattern is looked at, then both sides take it: so one command in three cycles. `i.ready`
-    comes from a flip-flop, `lines` from one gate or a small memory behind flip-flops; `lines.ready` may come late.
+    and `lines` come from flip-flops; `lines.ready` may come late.
 
     Latency: the first line is at `lines` four cycles after the command's transfer (the two above, the walker, a queue), the first burst
     at `bursts` six (the two above, then `BurstSplitter`), and two more at the side that does not lead. Throughput: one line and one burst a
@@ -103,8 +103,7 @@ class DmaWalk(wiring.Component):
         with m.If(to_bursts.valid & to_bursts.ready):
             m.d.sync += [is_taken.eq(0), is_known.eq(0)]
         self._fields(m, command, to_bursts.payload, to_lines.payload, shift)
-        # A queue and not a `Stage`: a ready that comes late moves its pointers alone.
-        m.submodules.steps = steps = Fifo(shape=self.lines.payload.shape(), depth=2)
+        m.submodules.steps = steps = Stage(shape=self.lines.payload.shape())
         connect_streams(m, steps.o, wiring.flipped(self.lines))
         is_walking = Signal()
         m.d.comb += [

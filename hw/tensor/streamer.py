@@ -130,7 +130,7 @@ class Streamer(wiring.Component):
 
         # The row that asks SBUF, and the one behind it.
         row, valid, offered = Signal(_row_layout(config), reset_less=True), Signal(), queue.o.payload
-        request, held, in_flight = self.sbuf.request, Signal(), self._is_in_flight(m, row, queue)
+        request, held, in_flight = self.sbuf.request, Signal(), self._is_in_flight(m, row, valid, queue)
         m.d.comb += [
             held.eq((row.swaps & ~self.i_may_swap) | in_flight),
             self.o_turn.eq(row.turn),
@@ -187,11 +187,12 @@ class Streamer(wiring.Component):
         with m.If(walker.o.valid & walker.o.ready):
             m.d.sync += following.eq(place.row + 1)
 
-    def _is_in_flight(self, m: Module, row: Any, queue: SkidBuffer) -> Value:
+    def _is_in_flight(self, m: Module, row: Any, valid: Signal, queue: SkidBuffer) -> Signal:
         """Whether `row` accumulates and a row for the same place was requested so recently that PSUM would still read the old one. Every row takes
         equally long from request to PSUM, so distances there are distances here.
 
         Rows requested are compared with a row when it comes into the register; bit n of `near`: one requested n + 1 cycles ago is for the same place.
+        The answer is a flip-flop: what SBUF says to its other ports hangs on it.
         """
         ages = psum_write_latency(self._config)
         coming, here = queue.o.payload.destination, row.destination
@@ -199,11 +200,11 @@ class Streamer(wiring.Component):
         values: dict[str, Value] = {"recent": self.o_row, "place": place}
         matches: list[Value] = []
         for age in range(ages):
-            matches.append(values["recent"] & (values["place"] == coming_place))
+            # A row makes room for the next one by being requested, so its `recent` need not be waited for.
+            recent = values["recent"] if age else valid
+            matches.append(recent & (values["place"] == coming_place))
             values = dict(delay_line(m, values, 1, valid="recent", name=f"age{age}"))
-        near = Signal(ages)
-        with m.If(queue.o.ready):
-            m.d.sync += near.eq(Mux(coming.accumulate, Cat(matches), 0))
-        with m.Else():
-            m.d.sync += near.eq(near << 1)
-        return near.any()
+        near, next_near, is_near = Signal(ages), Signal(ages), Signal()
+        m.d.comb += next_near.eq(Mux(queue.o.ready, Mux(coming.accumulate, Cat(matches), 0), near << 1))
+        m.d.sync += [near.eq(next_near), is_near.eq(next_near.any())]
+        return is_near

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..common.config import ChipConfig
-from ..common.streams import Fifo, connect_streams
+from ..common.streams import Fifo, WideStage, connect_streams
 from ..control.command import EngineState, command_layout
 from ..memory.ports import PsumRead, SbufPort, SbufRequest
 from .channel import ChannelLoader
@@ -19,10 +19,10 @@ from .split import RowSplitter
 
 
 class FrontRequest(data.StructLayout):
-    """A request to SBUF, and `last`: it is the last write of its Evict."""
+    """A request to SBUF, member by member, and `last`: it is the last write of its Evict."""
 
     def __init__(self, config: ChipConfig) -> None:
-        super().__init__({"request": SbufRequest(config), "last": 1})
+        super().__init__({**SbufRequest(config).members, "last": 1})
 
 
 class OutputStage(wiring.Component):
@@ -49,7 +49,7 @@ class OutputStage(wiring.Component):
     ChannelLoader states. `done_load_channel` in the cycle after the last response.
 
     Timing: the requests, `i_evict.ready`, `i_load_channel.ready`, the dones and `o_state` come from flip-flops or few gates behind them; the ready signals of
-    PSUM and SBUF may come late: each moves the pointers of a queue of two.
+    PSUM and SBUF may come late: each meets few flip-flops of a queue of two.
 
     Reset empties everything and zeroes bias and scale; memories that answer must be reset with it.
 
@@ -114,12 +114,12 @@ class OutputStage(wiring.Component):
         m.submodules.lanes = lanes = Lanes(config=config)
         m.submodules.packer = packer = WordPacker(config=config)
         m.submodules.queue = queue = Fifo(shape=WordWrite(config), depth=self.write_depth)
-        # A queue and not a `Stage`: SBUF's ready comes late and would be the enable of every bit.
-        m.submodules.front = front = Fifo(shape=FrontRequest(config), depth=2)
+        # SBUF's ready comes late and must not be the enable of every bit; the bank is what SBUF looks at before.
+        m.submodules.front = front = WideStage(shape=FrontRequest(config), early=("address", "write"))
         m.submodules.loader = loader = ChannelLoader(config=config)
 
         # Instructions inside, and that whose done it is: each Evict has a row in the walker or in the queues behind it, which bound them.
-        evicts = Signal(range(1 + 1 + ROW_QUEUE + self.write_depth + front.depth + 1))
+        evicts = Signal(range(1 + 1 + ROW_QUEUE + self.write_depth + front.DEPTH + 1))
         idle = evicts == self.done_evict
         m.d.comb += [
             fetcher.i.valid.eq(self.i_evict.valid & ~loader.o_busy),
@@ -154,20 +154,20 @@ class OutputStage(wiring.Component):
         self._state(m, evicting=~idle, reading=loader.o_busy, beat=splitter.o.valid)
         return m
 
-    def _write(self, m: Module, queue: Fifo, front: Fifo, loader: ChannelLoader) -> None:
+    def _write(self, m: Module, queue: Fifo, front: WideStage, loader: ChannelLoader) -> None:
         """Shares the SBUF port: reads while a LoadChannel runs, else writes. Both never wait at once, so `front` is empty at each change."""
         ahead, write = front.i.payload, queue.o.payload
         m.d.comb += [
             front.i.valid.eq(Mux(loader.o_busy, loader.sbuf.request.valid, queue.o.valid)),
-            ahead.request.address.eq(Mux(loader.o_busy, loader.sbuf.request.payload.address, write.address)),
-            ahead.request.write.eq(~loader.o_busy),
-            ahead.request.mask.eq(write.mask),
-            ahead.request.data.eq(write.data),
+            ahead.address.eq(Mux(loader.o_busy, loader.sbuf.request.payload.address, write.address)),
+            ahead.write.eq(~loader.o_busy),
+            ahead.mask.eq(write.mask),
+            ahead.data.eq(write.data),
             ahead.last.eq(write.last & ~loader.o_busy),
             loader.sbuf.request.ready.eq(front.i.ready & loader.o_busy),
             queue.o.ready.eq(front.i.ready & ~loader.o_busy),
             self.sbuf.request.valid.eq(front.o.valid),
-            self.sbuf.request.payload.eq(front.o.payload.request),
+            *(self.sbuf.request.payload[name].eq(front.o.payload[name]) for name in self.sbuf.request.payload.shape().members),
             front.o.ready.eq(self.sbuf.request.ready),
             loader.sbuf.response.valid.eq(self.sbuf.response.valid),
             loader.sbuf.response.data.eq(self.sbuf.response.data),

@@ -1,13 +1,13 @@
-"""`Fifo` and `Stage`: every word comes out once, unchanged and in order, whatever the depth; the stream rules hold at the output."""
+"""`Fifo`, `Stage` and `WideStage`: every word comes out once, unchanged and in order, whatever the depth; the stream rules hold at the output."""
 
 from functools import partial
 from typing import Any
 
-from amaranth.hdl import Assert, Cover, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Assert, Cover, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.common.streams import Fifo, Stage, connect_streams
+from hw.common.streams import Fifo, Stage, WideStage, connect_streams
 
 from .rules import held
 from .runner import Proof
@@ -67,19 +67,25 @@ class FifoSpec(wiring.Component):
         return m
 
 
+#: The payload of a `WideStage`, of which the middle bit is early.
+WIDE = data.StructLayout({"low": 1, "middle": 1, "high": 1})
+
+
 class StageSpec(wiring.Component):
     """Follows one word, any one, from its transfer at `i` to its transfer at `o`; `ahead` is one while another leaves before it.
 
     The giver may break the stream rules: nothing is assumed of it.
     """
 
-    def __init__(self) -> None:
-        shape = stream.Signature(WIDTH)
+    def __init__(self, *, wide: bool) -> None:
+        self._wide = wide
+        shape = stream.Signature(WIDE if wide else WIDTH)
         super().__init__({"i": In(shape), "o": Out(shape), "watch": In(1)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.dut = dut = Stage(shape=WIDTH)
+        dut: Any = WideStage(shape=WIDE, early=("middle",)) if self._wide else Stage(shape=WIDTH)
+        m.submodules.dut = dut
         connect_streams(m, wiring.flipped(self).i, dut.i)
         connect_streams(m, dut.o, wiring.flipped(self).o)
         push, pop = Signal(), Signal()
@@ -89,13 +95,13 @@ class StageSpec(wiring.Component):
         with m.If(watching & pop):
             m.d.sync += [watching.eq(ahead), ahead.eq(0)]
         with m.If(push & self.watch & ~watching):
-            m.d.sync += [watching.eq(1), word.eq(dut.i.payload), ahead.eq((inside - pop) == 1)]
+            m.d.sync += [watching.eq(1), word.eq(Value.cast(dut.i.payload)), ahead.eq((inside - pop) == 1)]
         m.d.comb += [
             Assert(inside <= 2),
             Assert(dut.i.ready == (inside != 2)),
             Assert(dut.o.valid == (inside != 0)),
             Assert(~watching | (inside > ahead)),
-            Assert(~watching | ahead | (dut.o.payload == word)),
+            Assert(~watching | ahead | (Value.cast(dut.o.payload) == word)),
             Cover(watching & pop & ~ahead & (word == 5) & push),
             Cover((inside == 2) & watching & ahead),
         ]
@@ -104,13 +110,16 @@ class StageSpec(wiring.Component):
 
 
 PROOFS = (
-    Proof(
-        name="streams.stage",
-        doc="Stage: an arbitrary word leaves once, unchanged, in its turn; valid and payload hold; ready until two words are inside",
-        spec=StageSpec,
-        engine="abc pdr",
-        depth=3,
-        cover_depth=8,
+    *(
+        Proof(
+            name=f"streams.{name}",
+            doc=f"{doc}: an arbitrary word leaves once, unchanged, in its turn; valid and payload hold; ready until two words are inside",
+            spec=partial(StageSpec, wide=wide),
+            engine="abc pdr",
+            depth=3,
+            cover_depth=8,
+        )
+        for name, doc, wide in (("stage", "Stage", False), ("wide_stage", "WideStage", True))
     ),
     *(
         Proof(

@@ -1,15 +1,15 @@
 # amaranth: UnusedElaboratable=no
-"""`Fifo` under random back-pressure at every depth, `Stage` alike, and what `connect_streams` refuses."""
+"""`Fifo` under random back-pressure at every depth, `Stage` and `WideStage` alike, and what `connect_streams` refuses."""
 
 from collections import deque
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, ResetInserter, Signal, signed, unsigned
+from amaranth.hdl import Module, ResetInserter, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream
 from amaranth.sim import Simulator
 
-from hw.common.streams import Fifo, Stage, connect_streams
+from hw.common.streams import Fifo, Stage, WideStage, connect_streams
 
 
 def simulate(dut, testbench):
@@ -98,12 +98,21 @@ def test_reset_empties():
     simulate(ResetInserter(reset)(dut), testbench)
 
 
+def wide_stage():
+    """Of octets, the bits in the middle early."""
+    return WideStage(shape=data.StructLayout({"low": 3, "middle": 2, "high": 3}), early=("middle",))
+
+
+STAGES = pytest.mark.parametrize("make", [lambda: Stage(shape=8), wide_stage], ids=["Stage", "WideStage"])
+
+
+@STAGES
 @pytest.mark.parametrize("pace", ["1010", "1", "0111", "1000"])
-def test_stage_order_and_flags(pace):
+def test_stage_order_and_flags(make, pace):
     """Against a deque of two words; what it drives does not depend on what comes in the same cycle."""
     seed = 71 + len(pace)
     rng = np.random.default_rng(seed)
-    dut = Stage(shape=8)
+    dut = make()
 
     async def testbench(ctx):
         model: deque = deque()
@@ -114,11 +123,11 @@ def test_stage_order_and_flags(pace):
             for _ in range(2):
                 # Twice: with the inputs of the cycle before, then with those of this one.
                 assert ctx.get(dut.i.ready) == (len(model) < 2) and ctx.get(dut.o.valid) == bool(model), f"seed {seed}, cycle {cycle}"
-                assert not model or ctx.get(dut.o.payload) == model[0], f"seed {seed}, cycle {cycle}"
+                assert not model or ctx.get(Value.cast(dut.o.payload)) == model[0], f"seed {seed}, cycle {cycle}"
                 if not valid:
                     valid, word = bool(rng.random() < (0.9 if cycle < 150 else 0.4)), int(rng.integers(256))
                 ctx.set(dut.i.valid, valid)
-                ctx.set(dut.i.payload, word)
+                ctx.set(Value.cast(dut.i.payload), word)
                 ctx.set(dut.o.ready, ready)
             accepted = bool(valid and len(model) < 2)
             if model and ready:
@@ -133,17 +142,18 @@ def test_stage_order_and_flags(pace):
     simulate(dut, testbench)
 
 
-def test_stage_latency_throughput_and_reset():
+@STAGES
+def test_stage_latency_throughput_and_reset(make):
     reset = Signal()
-    dut = Stage(shape=8)
+    dut = make()
 
     async def testbench(ctx):
         ctx.set(dut.i.valid, 1)
         ctx.set(dut.o.ready, 1)
         for cycle in range(40):
             assert ctx.get(dut.i.ready) == 1 and ctx.get(dut.o.valid) == (cycle > 0), "a word a cycle, each a cycle later"
-            assert cycle == 0 or ctx.get(dut.o.payload) == cycle - 1
-            ctx.set(dut.i.payload, cycle)
+            assert cycle == 0 or ctx.get(Value.cast(dut.o.payload)) == cycle - 1
+            ctx.set(Value.cast(dut.i.payload), cycle)
             await ctx.tick()
         ctx.set(dut.o.ready, 0)
         await ctx.tick()
@@ -153,6 +163,12 @@ def test_stage_latency_throughput_and_reset():
         assert ctx.get(dut.i.ready) == 1 and ctx.get(dut.o.valid) == 0
 
     simulate(ResetInserter(reset)(dut), testbench)
+
+
+@pytest.mark.parametrize("early", [(), ("middle", "none"), ("low", "middle", "high")])
+def test_wide_stage_refuses_names(early):
+    with pytest.raises(ValueError, match=r"early must name some members of the payload, but not all, of low, middle, high, not \("):
+        WideStage(shape=data.StructLayout({"low": 3, "middle": 2, "high": 3}), early=early)
 
 
 @pytest.mark.parametrize("depth", [0, -1, 1.5, "4"])
