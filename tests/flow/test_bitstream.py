@@ -211,6 +211,29 @@ def test_a_missed_clock_is_missed_whatever_the_status(tmp_path: Path, monkeypatc
         place(BOARDS["icebreaker"], bitstream_flows.FLOWS["ice40"], (1,), tmp_path, quiet)
 
 
+def test_what_is_asked_for_is_less_than_what_must_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The router for ECP5 is asked for three quarters of the clock; a clock between the two is a missed one although the tool is content."""
+    board, flow = BOARDS["ulx3s_85f"], bitstream_flows.FLOWS["ecp5"]
+    bitstream_flows.copy_constraints(board, tmp_path)
+    assert flow.ask == 0.75 and 'FREQUENCY PORT "oscillator" 18.75 MHZ;\n' in (tmp_path / board.constraints).read_text()
+    wanted = board.chip_hz / 1e6
+
+    def report(achieved: float, constraint: float) -> dict[str, Any]:
+        return {"fmax": {"clk": {"achieved": achieved, "constraint": constraint}}}
+
+    assert bitstream.clocks(report(80, 0.75 * wanted), board)["clk"]["required_mhz"] == round(wanted, 2)
+    with pytest.raises(SynthesisError, match="must be constrained to chip_hz"):
+        bitstream.clocks(report(80, 0.74 * wanted), board)
+
+    def call(tool: str, arguments: list[str], work: Path) -> tuple[int, str]:
+        (work / arguments[arguments.index("--report") + 1]).write_text(json.dumps(report(0.99 * wanted, 0.75 * wanted)))
+        return 0, ""
+
+    monkeypatch.setattr(bitstream, "call_tool", call)
+    with pytest.raises(TimingError, match=rf"clock clk of ulx3s_85f must reach {wanted:.1f} MHz, not {0.99 * wanted:.2f} "):
+        place(board, flow, (1,), tmp_path, quiet)
+
+
 def test_utilisation_is_of_what_there_is() -> None:
     report = {
         "utilization": {
