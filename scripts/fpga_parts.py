@@ -122,6 +122,8 @@ def require_room(board: Board) -> None:
     if config.multiplier in _MULTIPLIERS and not config.has_float:
         cell, each = _MULTIPLIERS[config.multiplier]
         need = -(-config.rows * config.cols // each)
+        if config.multiplier == "ecp5" and config.control == "parallel":
+            need += 2 * config.output_lanes  # The halves of `Requantise`; the other families' are left to synthesis.
         if need > part.has[cell]:
             over.append(f"{cell}: {need:,} needed, {part.has[cell]:,}")
     _refuse(board, over)

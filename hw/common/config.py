@@ -72,8 +72,8 @@ class ChipConfig:
     )
     multiplier: str = _field(
         "generic",
-        "Multiplier of a PE: `generic` leaves it to synthesis, `ecp5`, `ice40` and `gowin` instantiate that family's. They agree cycle for "
-        "cycle, so this does not enter the hash.",
+        "Multiplier of a PE: `generic` leaves it to synthesis, `ecp5`, `ice40` and `gowin` instantiate that family's; `ecp5` does so in the "
+        "output lanes of a parallel chip, too. They agree cycle for cycle, so this does not enter the hash.",
     )
 
     def __post_init__(self) -> None:

@@ -38,7 +38,7 @@ class Lane(wiring.Component):
     Parameters
     ----------
     config : ChipConfig
-        Decides which of the int32 and fp32 adders, requantisation and bf16 rounding exist.
+        Decides which of the int32 and fp32 adders, requantisation and bf16 rounding exist, and what requantisation multiplies with.
 
     Members
     -------
@@ -94,7 +94,7 @@ class Lane(wiring.Component):
         kept = _delay(m, "kept", kept, convert_stages(config))
         m.d.comb += self.o.eq(kept)
         if config.has_int:
-            m.submodules.requantise = requantise = Requantise()
+            m.submodules.requantise = requantise = Requantise(multiplier=config.multiplier)
             m.d.comb += [
                 requantise.i.eq(rectified),
                 requantise.i_multiplier.eq(self.i_multiplier),

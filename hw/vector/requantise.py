@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
+from ..common.config import MULTIPLIERS
+from ..tensor.multiplier.mult18x18d import mult18x18d
 
 #: Bits of a multiplier and of a shift field, and the largest shift; larger ones act as this one.
 MULTIPLIER_BITS, SHIFT_BITS, SHIFT_MAX = 16, 6, 47
@@ -21,6 +24,12 @@ class Requantise(wiring.Component):
     them; behind the sum of their products; after the two halves of the shifter; after rounding and saturation. Throughput: one value a cycle, never stalls.
     Reset: none, it holds data only.
 
+    Parameters
+    ----------
+    multiplier : str
+        `ChipConfig.multiplier`. With "ecp5" the two products are two MULT18X18D, whose own registers are those before and behind the multipliers; with any
+        other they are left to synthesis. Every cycle's result is the same.
+
     Members
     -------
     i : In(signed(32))
@@ -28,12 +37,20 @@ class Requantise(wiring.Component):
     i_shift : In(6)
         0..47; larger values act as 47.
     o : Out(signed(8))
+
+    Raises
+    ------
+    ValueError
+        if `multiplier` is none of `MULTIPLIERS`.
     """
 
     #: Cycles from operands to result.
     LATENCY = 6
 
-    def __init__(self) -> None:
+    def __init__(self, *, multiplier: str = "generic") -> None:
+        if multiplier not in MULTIPLIERS:
+            raise ValueError(f"multiplier must be {', '.join(MULTIPLIERS)}, not {multiplier!r}")
+        self._multiplier = multiplier
         super().__init__(
             {
                 "i": In(signed(32)),
@@ -88,20 +105,32 @@ class Requantise(wiring.Component):
     def _multiply(self, m: Module) -> tuple[Signal, Signal]:
         """The product, and the shift that belongs to it."""
         half = MULTIPLIER_BITS
-        low, high = Signal(half, reset_less=True), Signal(signed(half), reset_less=True)
-        factor, shift = Signal(half, reset_less=True), Signal(range(SHIFT_MAX + 1), reset_less=True)
-        low_product, high_product = Signal(2 * half, reset_less=True), Signal(signed(2 * half), reset_less=True)
+        low_product, high_product = self._halves(m)
+        shift = Signal(range(SHIFT_MAX + 1), reset_less=True)
         next_shift, last_shift = Signal.like(shift, reset_less=True), Signal.like(shift, reset_less=True)
         product = Signal(signed(PRODUCT_BITS), reset_less=True)
         m.d.sync += [
-            low.eq(self.i[:half]),
-            high.eq(self.i[half:].as_signed()),
-            factor.eq(self.i_multiplier),
             shift.eq(Mux(self.i_shift > SHIFT_MAX, SHIFT_MAX, self.i_shift)),
-            low_product.eq(low * factor),
-            high_product.eq(high * factor),
             next_shift.eq(shift),
             product.eq((high_product << half) + low_product),
             last_shift.eq(next_shift),
         ]
         return product, last_shift
+
+    def _halves(self, m: Module) -> tuple[Value, Value]:
+        """The products of the halves of `i`, unsigned and signed, two cycles later."""
+        half = MULTIPLIER_BITS
+        below, above = self.i[:half], self.i[half:].as_signed()
+        if self._multiplier == "ecp5":
+            products = mult18x18d(m, "low", below, self.i_multiplier), mult18x18d(m, "high", above, self.i_multiplier)
+            return products[0][: 2 * half], products[1][: 2 * half].as_signed()
+        low, high, factor = Signal(half, reset_less=True), Signal(signed(half), reset_less=True), Signal(half, reset_less=True)
+        low_product, high_product = Signal(2 * half, reset_less=True), Signal(signed(2 * half), reset_less=True)
+        m.d.sync += [
+            low.eq(below),
+            high.eq(above),
+            factor.eq(self.i_multiplier),
+            low_product.eq(low * factor),
+            high_product.eq(high * factor),
+        ]
+        return low_product, high_product

@@ -32,6 +32,8 @@ def test_what_the_configuration_tells_is_said_before_elaboration(tmp_path: Path,
     monkeypatch.setattr(bitstream, "make_top", None)
     with pytest.raises(ConfigError, match=r"SB_MAC16: 32 needed, 8 on the iCE40 UP5K: choose a smaller config"):
         build(with_config(BOARDS["icebreaker"], "small"), say=str)
+    with pytest.raises(ConfigError, match=r"MULT18X18D: 72 needed, 28 on the ECP5 LFE5U-25F: choose a smaller config"):
+        build(with_config(BOARDS["ulx3s_25f"], "small"), say=str)
     with pytest.raises(ConfigError) as error:
         build(with_config(BOARDS["ulx3s_25f"], "base"), say=str)
     assert "memory: 6,422,528 bits needed (SBUF 512 KiB, PSUM 256 KiB, the board's 16 KiB), 1,230,848 on the ECP5 LFE5U-25F" in str(

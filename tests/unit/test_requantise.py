@@ -51,3 +51,8 @@ def test_matches_the_golden_model_every_cycle(kind: str) -> None:
     sim.add_testbench(bench)
     sim.run()
     assert len(set(expected.tolist())) > 20
+
+
+def test_rejects_multipliers_there_are_not() -> None:
+    with pytest.raises(ValueError, match=r"^multiplier must be generic, ecp5, ice40, gowin, not 'ecp4'"):
+        Requantise(multiplier="ecp4")
