@@ -13,8 +13,8 @@ from ..memory.ports import SbufPort
 class ReadAhead(wiring.Component):
     """Reads lines from SBUF into a buffer. SBUF's answers cannot be refused, so a line is asked for only when a place is left for it.
 
-    Latency: `sbuf.request` follows `i` in the same cycle; a line is at `o` two cycles after SBUF's answer. Throughput: one line a cycle.
-    `sbuf.request` is one gate behind flip-flops and `i`; `o` comes from a flip-flop and the block memory; `sbuf.request.ready` may come late.
+    Latency: `sbuf.request` follows `i` in the same cycle; a line is at `o` three cycles after SBUF's answer. Throughput: one line a cycle.
+    `sbuf.request` is one gate behind flip-flops and `i`; `o` comes from flip-flops; `sbuf.request.ready` may come late.
     Reset forgets everything; it may be given alone only while `busy` is low.
 
     Parameters
@@ -32,7 +32,7 @@ class ReadAhead(wiring.Component):
     arrived : Out(1)
         Pulse: a line has come from SBUF.
     stop : In(1)
-        Ask for no more (a request already raised stays until it is taken).
+        Ask for no more from the next cycle on (a request already raised stays until it is taken).
     busy : Out(1)
         A request is raised and kept up in spite of `stop`, or an answer is to come.
 
@@ -67,38 +67,43 @@ class ReadAhead(wiring.Component):
         )
         m.submodules.storage = storage
         write, read = storage.write_port(), storage.read_port()
-        # Lines written and not fetched. The one fetched is at the read port, whose data stay until the next is.
+        # Lines written and not fetched. The one fetched is at the read port, whose data stay until the next is; block memory is slow, so it goes through a
+        # register.
         stored, is_fetched, fetch = Signal(range(self._depth + 1)), Signal(), Signal()
+        line, is_out = Signal(self._config.axi_data_width, reset_less=True), Signal()
         is_held, asked, was_asked, left = Signal(), Signal(), Signal(), Signal()
         awaited = Signal(range(self._config.sbuf_latency + 1))
         # Places in the buffer that are neither taken nor promised to a read of the cycles before the last, and whether one is left for another read.
         free, has_room = Signal(range(self._depth + 1), init=self._depth), Signal(init=1)
         m.d.comb += [
             # A request that is held has its place already.
-            request.valid.eq(self.i.valid & (is_held | (has_room & ~self.stop))),
+            request.valid.eq(self.i.valid & (is_held | has_room)),
             request.payload.address.eq(self.i.payload),
             asked.eq(request.valid & request.ready),
             self.i.ready.eq(asked),
             self.arrived.eq(response.valid),
             write.en.eq(response.valid),
             write.data.eq(response.data[: self._config.axi_data_width]),
-            fetch.eq((stored != 0) & (~is_fetched | self.o.ready)),
+            fetch.eq((stored != 0) & (~is_fetched | left)),
             read.en.eq(fetch),
-            self.o.valid.eq(is_fetched),
-            self.o.payload.eq(read.data),
-            left.eq(is_fetched & self.o.ready),
+            left.eq(is_fetched & (~is_out | self.o.ready)),
+            self.o.valid.eq(is_out),
+            self.o.payload.eq(line),
             self.busy.eq(is_held | was_asked | (awaited != 0)),
         ]
         m.d.sync += [
             is_held.eq(request.valid & ~request.ready),
             was_asked.eq(asked),
             awaited.eq(awaited + was_asked - response.valid),
-            free.eq(free + left - was_asked),
+            free.eq(free + (is_out & self.o.ready) - was_asked),
             # A place for the read of this cycle, which comes too late to be counted, and one more.
-            has_room.eq((free > 2) | ((free == 2) & ~was_asked)),
+            has_room.eq(((free > 2) | ((free == 2) & ~was_asked)) & ~self.stop),
             stored.eq(stored + response.valid - fetch),
-            is_fetched.eq(fetch | (is_fetched & ~self.o.ready)),
+            is_fetched.eq(fetch | (is_fetched & ~left)),
+            is_out.eq(left | (is_out & ~self.o.ready)),
             write.addr.eq(write.addr + response.valid),
             read.addr.eq(read.addr + fetch),
         ]
+        with m.If(~is_out | self.o.ready):
+            m.d.sync += line.eq(read.data)
         return m

@@ -26,7 +26,7 @@ class StoreDma(wiring.Component):
     answers cannot be refused: a line is asked for only when a place in the buffer is left for it. Address and data are raised
     independently of each other's ready, as AXI demands: data may leave while their address waits behind another that is refused.
 
-    Latency: `sbuf.request` four cycles after the command's transfer; `axi.request` and the first beat of `axi.data` two and three cycles after
+    Latency: `sbuf.request` four cycles after the command's transfer; `axi.request` and the first beat of `axi.data` two and four cycles after
     the last line of the burst came from SBUF; `done_store` in the cycle after the last response. Throughput: one line a cycle and, for
     single-beat bursts, one address request a cycle, instructions of three lines or more following each other without a gap.
 
@@ -102,23 +102,24 @@ class StoreDma(wiring.Component):
             ahead.stop.eq(is_draining),
         ]
         connect_streams(m, walk.bursts, gate.i)
-        claimed = Signal()
+        # A length goes to the sender a cycle after its burst to the bus: what lets a burst go is decided all over the engine.
+        claimed, length = Signal(), Signal(8, reset_less=True)
         m.d.comb += [
             gate.arrived.eq(ahead.arrived),
             tracker.i.payload.eq(gate.o.payload),
             tracker.i.valid.eq(gate.o.valid & ~is_draining),
             gate.o.ready.eq(tracker.i.ready & ~is_draining),
-            claimed.eq(tracker.i.valid & tracker.i.ready),
         ]
+        m.d.sync += [claimed.eq(tracker.i.valid & tracker.i.ready), length.eq(tracker.i.payload.length)]
         # Never full: every burst in it is also in flight, which the tracker bounds.
         m.submodules.lengths = lengths = Fifo(shape=8, depth=config.dma_outstanding)
         m.submodules.sender = sender = BeatSender(config=config)
         connect_streams(m, lengths.o, sender.i_length)
         connect_streams(m, ahead.o, sender.i_line)
         wiring.connect(m, sender.o, wiring.flipped(self.axi.data))
-        m.d.comb += [lengths.i.valid.eq(claimed), lengths.i.payload.eq(tracker.i.payload.length)]
+        m.d.comb += [lengths.i.valid.eq(claimed), lengths.i.payload.eq(length)]
 
-        is_sent, is_read, is_active, was_busy, was_active = Signal(), Signal(), Signal(), Signal(), Signal()
+        is_sent, is_read, is_active, was_busy, was_active, was_draining = (Signal() for _ in range(6))
         m.d.comb += [
             answer.ready.eq(tracker.oldest.valid),
             tracker.oldest.ready.eq(answer.valid),
@@ -136,8 +137,10 @@ class StoreDma(wiring.Component):
             self.error.valid.eq(fault),
             is_halted.eq((is_halted | fault) & ~(self.i_start & ~fault)),
             is_draining.eq((is_draining | fault) & ~clear),
-            clear.eq(is_draining & ~tracker.oldest.valid & ~lengths.o.valid & ~sender.busy & ~ahead.busy & ~clear),
+            # Of the cycle before too: `ahead` asks for no more a cycle after it is told, and a length is on its way.
+            clear.eq(is_draining & was_draining & ~tracker.oldest.valid & ~lengths.o.valid & ~sender.busy & ~ahead.busy & ~clear),
+            was_draining.eq(is_draining & ~clear),
+            # Belongs to `error.valid`; an enable would come late.
+            self.error.address.eq(tracker.oldest.payload.address),
         ]
-        with m.If(fault):
-            m.d.sync += self.error.address.eq(tracker.oldest.payload.address)
         return m

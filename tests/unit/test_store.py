@@ -99,7 +99,7 @@ def test_latency():
     reads = [cycle - 1 for cycle, _, _ in bench.sbuf.accesses]
     assert reads[0] - outcome.accepted[0] == 4
     assert bench.ram.requests[0][0] - 1 - (reads[-1] + CONFIG.sbuf_latency) == 2
-    assert bench.ram.beats[0] - 1 - (reads[-1] + CONFIG.sbuf_latency) == 3
+    assert bench.ram.beats[0] - 1 - (reads[-1] + CONFIG.sbuf_latency) == 4
     # The last beat, four cycles to the answer, the pulse in the cycle after it.
     assert outcome.done == [bench.ram.beats[-1] - 1 + 4 + 1]
     assert outcome.states[-1] == EngineState.IDLE.value
