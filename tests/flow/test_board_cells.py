@@ -32,12 +32,12 @@ def cells(component: wiring.Component, family: str, folder: Path) -> tuple[dict[
     ("name", "cell", "kibibytes"), [("ulx3s_85f", "DP16KD", 2), ("icebreaker", "SB_SPRAM256KA", 32), ("tang_nano_9k", "SP", 2)]
 )
 def test_the_memory_behind_axi(name: str, cell: str, kibibytes: int, tmp_path: Path) -> None:
-    """Full cells and nothing else. Registers: what is asked of the memory (a line, mask, address), the host's word, the two sides' states."""
+    """Full cells and nothing else. Registers: what is asked of the memory (a line, mask, address), what it gives (a line), the two sides' states."""
     board = BOARDS[name]
     words, flip_flops = cells(BoardMemory(config=board.config, memory_bytes=board.memory_bytes), board.family, tmp_path)
     assert words == {cell: board.memory_bytes // (kibibytes << 10)}
     address = (board.memory_bytes // board.config.line_bytes - 1).bit_length()
-    assert flip_flops <= 8 * board.config.line_bytes + 2 * address + 32 + 32
+    assert flip_flops <= 2 * 8 * board.config.line_bytes + 2 * address + 40
 
 
 def test_the_samples_of_the_analyser(tmp_path: Path) -> None:
