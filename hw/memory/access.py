@@ -17,8 +17,8 @@ class LineAccess(wiring.Component):
     """Lets an `SbufAccess` borrow the ports of the DMA engines cycle by cycle: that of load for writes, that of store for reads.
 
     An access takes a turn in the cycle after one in which the engine did not ask, at the latest after `PATIENCE` turns of the engine. It gives
-    the port back after one cycle, whether SBUF has accepted it or not, so it costs the engine one cycle in `PATIENCE` + 1 at most and only while it
-    waits. It is served in its first turn in which no other port uses the bank.
+    the port back after one cycle, for one at least, whether SBUF has accepted it or not, so it costs the engine one cycle in `PATIENCE` + 1 at most
+    and only while it waits. It is served in its first turn in which no other port uses the bank.
 
     Latency, with the port and the bank free: an access taken in cycle t is accepted by SBUF in t + 2. A write is answered in t + 3, a read in
     t + 3 + `sbuf_latency`. Throughput: one access in flight. What the engines send and get is passed on in the same cycle. Reset drops the access.
@@ -57,7 +57,8 @@ class LineAccess(wiring.Component):
             asked.eq(Mux(held.write, self.load.request.valid, self.store.request.valid)),
             accepted.eq((writing & self.sbuf_load.request.ready) | (reading & self.sbuf_store.request.ready)),
         ]
-        turn = pending & ~accepted & (~asked | (patience == 0))
+        # None in a turn: whether that serves the access is known too late.
+        turn = pending & ~writing & ~reading & (~asked | (patience == 0))
         m.d.sync += [writing.eq(turn & held.write), reading.eq(turn & ~held.write)]
         with m.If(~pending | turn):
             m.d.sync += patience.eq(PATIENCE)
