@@ -29,6 +29,7 @@ class Bridge(wiring.Component):
         For each frame its length, then its octets, from a `PacketRing`.
     write, commit, offset, data, full : the writer of a `PacketRing`, an octet every other cycle
     <space> : Out(HostBus), for each `Space` in lower case
+        The requests are flip-flops.
     restart : In(1)
         Pulse: spaces that did not answer are asked again; only while no request is out, or one to the board.
 
@@ -70,7 +71,7 @@ class Bridge(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        asks, waits = Signal(), Signal()
+        asks, waits = Signal(len(Space)), Signal()
         self._spaces(m, asks)
         with m.If(self.restart):
             m.d.sync += self._hung.eq(0)
@@ -95,13 +96,14 @@ class Bridge(wiring.Component):
         return m
 
     def _spaces(self, m: Module, asks: Signal) -> None:
-        """The request goes to all, its valid to one; `ready` ends nothing but the asking, `response` comes a cycle later: spaces are far away."""
+        """The request goes to all, its valid to one: a bit of `asks` each, as the header is far away from the spaces. `ready` ends nothing but the asking,
+        `response` comes a cycle later."""
         ports = [getattr(self, space.name.lower()) for space in Space]
         space = self._bits("space")
         for index, port in enumerate(ports):
             payload = port.request.payload
             m.d.comb += [
-                port.request.valid.eq(asks & (space == index)),
+                port.request.valid.eq(asks[index]),
                 payload.address.eq(self._address),
                 payload.write.eq(self._bits("write")),
                 payload.data.eq(self._word),
@@ -114,7 +116,7 @@ class Bridge(wiring.Component):
             self._response.eq(Array(port.response.data for port in ports)[space]),
         ]
         m.d.comb += [
-            self._accepted.eq(Array(port.request.ready for port in ports)[space]),
+            self._accepted.eq((asks & Cat(port.request.ready for port in ports)).any()),
             self._is_hung.eq(self._hung.bit_select(space, 1)),
         ]
 
@@ -171,7 +173,7 @@ class Bridge(wiring.Component):
                 with m.If(self._octet == 3):
                     m.next = "REQUEST"
         with m.State("REQUEST"):
-            m.d.sync += asks.eq(1)
+            m.d.sync += asks.eq(Cat(self._bits("space") == space for space in Space))
             m.next = "WAIT"
         with m.State("WAIT"):
             m.d.comb += waits.eq(1)

@@ -33,6 +33,7 @@ class BoardRegisters(wiring.Component):
     -------
     bus : In(HostBus)
     self_test, analyser : Out(RegisterPort)
+        `write` and `read` are flip-flops; `address` and `value` are those of the request.
     i_irq : In(1)
         Level shown in STATUS.
     i_bad, i_dropped, i_error : In(1)
@@ -82,16 +83,18 @@ class BoardRegisters(wiring.Component):
             "LINE_ERRORS": self._counter(m, "line_errors", self.i_error),
             "SCRATCH": scratch,
         }
-        chosen, missing = Signal(32), Signal()
+        # Whether the address is one of these: decoded in the cycle of the request, used in that of the answer.
+        chosen, missing, inside = Signal(32), Signal(), Signal()
+        m.d.sync += inside.eq(address[6:] == 0)
         with m.Switch(address[2:6]):
             for name, register in BOARD_REGISTERS.items():
                 with m.Case(register.address >> 2):
                     m.d.comb += chosen.eq(values[name])
             with m.Default():
                 m.d.comb += missing.eq(1)
-        with m.If(address[6:] != 0):
+        with m.If(~inside):
             m.d.comb += missing.eq(1)
-        own = answers & written & (address[6:] == 0)
+        own = answers & written & inside
         with m.If(own & (address[2:6] == BOARD_REGISTERS["SCRATCH"].address >> 2)):
             m.d.sync += scratch.eq(request.payload.data)
         m.d.comb += [
@@ -103,18 +106,19 @@ class BoardRegisters(wiring.Component):
         return m
 
     def _ports(self, m: Module, answers: Signal) -> None:
-        """The address is at the blocks from the cycle of the request on; what it leads to is used in the next."""
+        """The address is at the blocks from the cycle of the request on; what it leads to is used in the next, and so is which block it is of."""
         request, response = self.bus.request, self.bus.response
+        asked = request.valid & ~answers
         for port, (base, present) in zip((self.self_test, self.analyser), self._blocks.items(), strict=True):
-            chosen = request.payload.address[8:] == base // BLOCK_BYTES
-            m.d.comb += [
-                port.address.eq(request.payload.address[2:8]),
-                port.value.eq(request.payload.data),
-                port.write.eq(answers & chosen & request.payload.write),
-                port.read.eq(answers & chosen & ~request.payload.write),
+            chosen, is_chosen = request.payload.address[8:] == base // BLOCK_BYTES, Signal()
+            m.d.comb += [port.address.eq(request.payload.address[2:8]), port.value.eq(request.payload.data)]
+            m.d.sync += [
+                is_chosen.eq(chosen),
+                port.write.eq(asked & chosen & request.payload.write),
+                port.read.eq(asked & chosen & ~request.payload.write),
             ]
             if present:
-                with m.If(chosen):
+                with m.If(is_chosen):
                     m.d.comb += [response.data.eq(port.data), response.error.eq(0)]
 
     def _counter(self, m: Module, name: str, event: Signal) -> Signal:
