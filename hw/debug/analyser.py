@@ -126,44 +126,46 @@ class Analyser(wiring.Component):
         m.d.sync += Cat(arm, force, stop).eq(state.control)
         # A sample, the one before it, and what is known of the older one of them, which is stored now.
         taken, sample = Signal(self._bits, reset_less=True), Signal(self._bits, reset_less=True)
-        hit, hit_before, moved, differs = (Signal(name=name, reset_less=True) for name in ("hit", "hit_before", "moved", "differs"))
+        hit, hit_before, moved, fresh = (Signal(name=name, reset_less=True) for name in ("hit", "hit_before", "moved", "fresh"))
         m.d.sync += [
             taken.eq(Cat(getattr(self, f"i_{name}") for name in self._probes)),
             sample.eq(taken),
             hit.eq(((taken ^ state.value) & state.mask) == 0),
             hit_before.eq(hit),
             moved.eq(((taken ^ sample) & state.mask) != 0),
-            differs.eq(taken != sample),
+            fresh.eq(~state.compress | (taken != sample)),
         ]
         stamp, forced, fires, matches, stores = Signal(STAMP_BITS), Signal(), Signal(), Signal(), Signal()
+        # What counters say, known from flip-flops: the stamp is at its end or nothing has been stored yet; the next match triggers.
+        overdue, due, keeps = Signal(init=1), Signal(), Signal()
         m.d.comb += [
             matches.eq(Mux(state.change, moved, hit & ~(state.rising & hit_before))),
-            fires.eq(state.armed & ~state.triggered & (forced | (matches & ~state.matches[1:].any()))),
-            stores.eq(state.armed & (~state.compress | differs | fires | stamp.all() | (stamp == 0))),
+            fires.eq(state.armed & ~state.triggered & (forced | (matches & due))),
+            keeps.eq(state.armed & (fresh | overdue)),
+            stores.eq(keeps | fires),
             write.addr.eq(state.place),
             write.data.eq(Cat(sample, stamp)),
             write.en.eq(stores),
         ]
-        # 0: nothing has been stored yet.
         with m.If(stores):
-            m.d.sync += [stamp.eq(1), state.place.eq(state.place + 1), state.full.eq(state.full | state.place.all())]
+            m.d.sync += [stamp.eq(1), overdue.eq(0), state.place.eq(state.place + 1), state.full.eq(state.full | state.place.all())]
         with m.Elif(state.armed):
-            m.d.sync += stamp.eq(stamp + 1)
+            m.d.sync += [stamp.eq(stamp + 1), overdue.eq(stamp == (1 << STAMP_BITS) - 2)]
         with m.If(state.armed & matches & ~state.triggered):
-            m.d.sync += state.matches.eq(state.matches - 1)
+            m.d.sync += [state.matches.eq(state.matches - 1), due.eq(state.matches == 2)]
         with m.If(fires):
             m.d.sync += [state.triggered.eq(1), state.trigger.eq(state.place), state.left.eq(state.after)]
-        with m.Elif(stores & state.triggered):
+        with m.Elif(keeps & state.triggered):
             m.d.sync += state.left.eq(state.left - 1)
-        with m.If((fires & (state.after == 0)) | (stores & state.triggered & (state.left == 1)) | (stop & state.armed)):
+        with m.If((fires & (state.after == 0)) | (keeps & state.triggered & (state.left == 1)) | (stop & state.armed)):
             m.d.sync += [state.armed.eq(0), state.done.eq(1)]
         m.d.sync += forced.eq((forced | force) & ~fires & state.armed)
         with m.If(state.control[0]):
             # Whoever reads the status next must not find the end of the last capture.
             m.d.sync += [Cat(state.rising, state.change, state.compress).eq(state.control[3:]), state.done.eq(0)]
         with m.If(arm):
-            m.d.sync += [state.armed.eq(1), state.triggered.eq(0), state.done.eq(0), state.full.eq(0), state.place.eq(0), stamp.eq(0)]
-            m.d.sync += [state.matches.eq(state.count), forced.eq(force)]
+            m.d.sync += [state.armed.eq(1), state.triggered.eq(0), state.done.eq(0), state.full.eq(0), state.place.eq(0)]
+            m.d.sync += [stamp.eq(0), overdue.eq(1), state.matches.eq(state.count), due.eq(state.count[1:] == 0), forced.eq(force)]
 
     def _read(self, m: Module, state: _State, read: Any) -> None:
         """The pointer that will be there in the next cycle addresses the memory, so that the sample is there with it."""

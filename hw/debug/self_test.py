@@ -74,7 +74,7 @@ class SelfTest(wiring.Component):
 
     Registers: `SELF_TEST_REGISTERS`. A write to CONTROL starts a command over the lines FIRST to LAST; from the cycle after it reads busy.
 
-    Latency: the first access is asked for in the cycle after the write to CONTROL, each other one in the cycle after the answer to the one before;
+    Latency: the first access is asked for in the third cycle after the write to CONTROL, each other one in the second after the answer to the one before;
     busy ends in the cycle after the last answer, one later if that was to a read of a march. Throughput: one access at a time. Errors: reads that
     differ are counted, the first is kept; a port that does not answer leaves it busy until reset. Reset, in the middle of a test too: idle, every
     register 0; what is under way is forgotten, and its answer must not come any more.
@@ -113,7 +113,8 @@ class SelfTest(wiring.Component):
         march, answered = walk.command == Command.MARCH, access.response.valid
 
         # Reads of even elements and writes of odd ones are of the complement (MARCH_C_MINUS).
-        inverted = march & ((walk.element[0] ^ ~walk.writing) ^ (walk.alternate & line[0]))
+        inverted = Signal(reset_less=True)
+        m.d.sync += inverted.eq(march & ((walk.element[0] ^ ~walk.writing) ^ (walk.alternate & line[0])))
         expected = Cat(pattern) ^ inverted.replicate(32 * self._words)
         m.d.comb += [
             access.request.payload.address.eq(line),
@@ -145,13 +146,12 @@ class SelfTest(wiring.Component):
         return m
 
     def _walk(self, m: Module, line: Signal) -> _Walk:
-        """Commands, and the lines and elements that one walks through."""
+        """Commands, and the lines and elements that one walks through. What they lead to is decoded while "AIM", for the answer."""
         registers, access = self.registers, self.sbuf
         walk = _Walk()
         first, last, following = (Signal(len(line), name=name, reset_less=True) for name in ("first", "last", "following"))
-        rows, down, read_first, next_line, at_end, swap = (
-            Signal(name=name) for name in ("rows", "down", "read_first", "next_line", "at_end", "swap")
-        )
+        rows, down, next_line, swap = (Signal(name=name) for name in ("rows", "down", "next_line", "swap"))
+        read_first, at_end, turns, finishes = (Signal(name=name, reset_less=True) for name in ("read_first", "at_end", "turns", "finishes"))
         march, written = walk.command == Command.MARCH, registers.write & ~walk.busy
         last_element = len(MARCH_C_MINUS) - 1
         # An element goes from `first` to `last`; they change places before the descending ones, and again at the end.
@@ -160,21 +160,27 @@ class SelfTest(wiring.Component):
                 m.d.sync += mine.eq(Mux(swap, other, registers.value))
         with m.If(walk.start | (next_line & ~swap)):
             m.d.sync += line.eq(Mux(walk.start | at_end, first, following))
-        m.d.comb += [
+        m.d.comb += [swap.eq(next_line & at_end & turns), down.eq(march & (walk.element > last_element // 2))]
+        m.d.sync += [
             at_end.eq(line == last),
-            swap.eq(next_line & at_end & march & ((walk.element == last_element // 2) | (walk.element == last_element))),
-            walk.start.eq(written & (registers.address == 0) & (registers.value[:2] != 0)),
-            down.eq(march & (walk.element > last_element // 2)),
+            turns.eq(march & ((walk.element == last_element // 2) | (walk.element == last_element))),
+            finishes.eq(~march | (walk.element == last_element)),
             # +1, +4, -1 or -4.
             following.eq(line + Cat(~rows, down & ~rows, down | rows, down.replicate(len(line) - 3))),
             read_first.eq(march & (walk.element != 0) & (walk.element != last_element)),
         ]
         with m.FSM():
             with m.State("IDLE"):
-                with m.If(walk.start):
+                with m.If(written & (registers.address == 0) & (registers.value[:2] != 0)):
                     fields = Cat(walk.command, walk.alternate, rows)
                     m.d.sync += [fields.eq(registers.value), walk.element.eq(0), walk.writing.eq(registers.value[:2] != Command.SIGNATURE)]
-                    m.next = "ASK"
+                    m.next = "START"
+            with m.State("START"):
+                m.d.comb += [walk.start.eq(1), walk.going.eq(1)]
+                m.next = "AIM"
+            with m.State("AIM"):
+                m.d.comb += walk.going.eq(1)
+                m.next = "ASK"
             with m.State("ASK"):
                 m.d.comb += [access.request.valid.eq(1), walk.going.eq(1)]
                 with m.If(access.request.ready):
@@ -182,18 +188,18 @@ class SelfTest(wiring.Component):
             with m.State("WAIT"):
                 m.d.comb += walk.going.eq(1)
                 with m.If(access.response.valid):
-                    m.next = "ASK"
+                    m.next = "AIM"
                     m.d.comb += next_line.eq(~read_first | walk.writing)
                     m.d.sync += walk.writing.eq(Mux(read_first, ~walk.writing, walk.writing))
                     with m.If(next_line & at_end):
                         m.d.sync += [walk.element.eq(walk.element + 1), walk.writing.eq(0)]
-                        with m.If(~march | (walk.element == last_element)):
+                        with m.If(finishes):
                             m.next = "IDLE"
         return walk
 
 
 class _Walk:
-    """Where the test stands: `start` pulses when a command begins, `going` from the cycle after until its last answer."""
+    """Where the test stands: `going` from the cycle after the write of a command until its last answer, `start` in the first of them."""
 
     def __init__(self) -> None:
         self.command = Signal(2, name="command")

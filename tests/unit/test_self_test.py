@@ -157,11 +157,11 @@ def test_cycles(command, hold, wait):
         await bench.write(ctx, 2, 7)
         begin = await bench.write(ctx, 0, control(command))
         end = await bench.finish(ctx)
-        assert bench.asked[0] == begin + 1
-        assert bench.asked[1:] == [cycle + 1 for cycle in bench.answered[:-1]]
+        assert bench.asked[0] == begin + 3
+        assert bench.asked[1:] == [cycle + 2 for cycle in bench.answered[:-1]]
         assert {answer - ask for ask, answer in zip(bench.asked, bench.answered, strict=True)} == {hold + wait}
         accesses = 8 * (OPERATIONS if command is Command.MARCH else 1)
-        assert end == begin + accesses * (hold + wait + 1) + (2 if command is Command.MARCH else 1)
+        assert end == begin + accesses * (hold + wait + 2) + (3 if command is Command.MARCH else 2)
 
     bench.run(testbench)
 
@@ -228,6 +228,7 @@ def test_reset_in_the_middle(cycles):
                 ctx.set(dut.registers.write, 1)
                 await ctx.tick()
                 ctx.set(dut.registers.write, 0)
+            await ctx.tick().repeat(2)
             assert ctx.get(dut.sbuf.request.valid) and ctx.get(dut.sbuf.request.payload.address) == 1, round_trip
             ctx.set(dut.sbuf.request.ready, 1)
             for cycle in range(cycles):
