@@ -231,6 +231,26 @@ def test_they_take_turns():
     assert len(order) >= 12 and all(order[index] == (order[0] + index) % 3 for index in range(len(order)))
 
 
+def test_a_request_given_up_before_its_turn_does_nothing():
+    """The bridge may give up in the very cycle in which the memory chooses: no write, no response, and the next one is served."""
+    dut = BoardMemory(config=make_config(4), memory_bytes=BYTES)
+
+    async def testbench(ctx):
+        await host(ctx, dut, 8, 0x1111)
+        for write in (1, 0):
+            ctx.set(dut.host.request.payload, {"address": 8, "write": write, "data": 0x2222})
+            ctx.set(dut.host.request.valid, 1)
+            await ctx.tick()
+            ctx.set(dut.host.request.valid, 0)
+            assert ctx.get(dut.host.request.ready)
+            for _ in range(10):
+                assert not ctx.get(dut.host.response.valid)
+                await ctx.tick()
+        assert await host(ctx, dut, 8) == ((0, 0x1111), 5)
+
+    simulate(dut, (testbench, False))
+
+
 def test_reset_in_the_middle_of_a_burst():
     """Idle afterwards, contents kept."""
     reset = Signal()
