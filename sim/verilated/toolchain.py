@@ -44,9 +44,16 @@ def repository_root() -> Path:
 
 
 def build_root() -> Path:
-    """Where generated files go: `build` in the repository, or the folder the variable MESHIUM_BUILD names."""
+    """Where generated files go: `build` in the repository, or the folder the variable MESHIUM_BUILD names; `ToolError` if there can be none of that name."""
     override = os.environ.get("MESHIUM_BUILD")
-    return Path(override).resolve() if override else repository_root() / "build"
+    if not override:
+        return repository_root() / "build"
+    folder = Path(override).resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolError(f"MESHIUM_BUILD must name a folder or one that can be made, not {override!r}: {error.strerror}") from error
+    return folder
 
 
 def find(tool: str) -> str:

