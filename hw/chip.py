@@ -131,11 +131,12 @@ class Chip(wiring.Component):
         m.d.sync += start.eq(job.o_start)
         m.d.comb += [
             semaphores.i_clear.eq(start),
+            window.i_hold.eq(job.o_running),
             window.i_base.eq(Cat(registers.r_dram_base_lo, registers.r_dram_base_hi)),
             window.i_size.eq(Cat(registers.r_dram_size_lo, registers.r_dram_size_hi)),
         ]
         m.d.comb += [sequencer.i_window.eq(window.o) for sequencer in sequencers.values()]
-        m.d.comb += [block.i_start.eq(start) for block in (tensor, load, store, window, *sequencers.values())]
+        m.d.comb += [block.i_start.eq(start) for block in (tensor, load, store, *sequencers.values())]
         for name in ("load", "store"):
             connect(m, engines[name].error, sequencers[name].i_error)
 
@@ -198,7 +199,12 @@ class Chip(wiring.Component):
         for target, value in judged:
             seen = Signal(len(value), name=f"seen_{target.name}")
             m.d.sync += seen.eq(Mux(job.o_start | start, 0, value))
-            m.d.comb += target.eq(seen if len(target) > 1 else seen.any())
+            if len(target) == 1:
+                # Of many: summed up a cycle later.
+                moving = Signal()
+                m.d.sync += moving.eq(seen.any())
+                seen = moving
+            m.d.comb += target.eq(seen)
         # So are its orders.
         halt, cause = Signal.like(job.o_halt), Signal.like(job.o_halt_cause)
         m.d.sync += [halt.eq(job.o_halt), cause.eq(job.o_halt_cause)]

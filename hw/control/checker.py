@@ -33,8 +33,9 @@ class Checker(wiring.Component):
 
     Latency: an instruction accepted in cycle t is at `o` in cycle t + 5 + D if no other waits there, where D is the sum over the dimensions of its
     access pattern of ceil(bit_length(size - 1) / 2). Throughput: one instruction every 2 + D cycles (16 rows: 4, 512 rows: 7). A failing one takes no
-    longer. An instruction is taken at the earliest in the second cycle in which it is offered. `i.ready` and `o.valid` are little logic behind
-    flip-flops. Reset drops the instructions inside and forgets the LoadStationary.
+    longer; `o` shows the next instruction in the second cycle after a transfer. An instruction is taken at the earliest in the second cycle in which it is
+    offered. `i.ready` and `o.valid` are little logic behind flip-flops, kind and waits at `o` are flip-flops. Reset drops the instructions inside and
+    forgets the LoadStationary.
 
     Parameters
     ----------
@@ -105,11 +106,18 @@ class Checker(wiring.Component):
         shown = Signal(CAUSE_WIDTH)
         with m.If(judged & ~failed):
             m.d.sync += [failed.eq(cause != Cause.NONE), shown.eq(cause), self.o.payload.address.eq(address)]
+        # Decoded a cycle before: a word is in front of the queue longer than that, unless the one before has just left.
+        shows, front = Signal(), Decoder(self._engine, words.o.payload)
+        m.d.sync += [
+            shows.eq(~popped),
+            self.o.payload.kind.eq(Cat(front.is_a(item) for item in front.instructions)),
+            self.o.payload.waits.eq(Cat(front.header(f"wait{slot}_count") != 0 for slot in range(2))),
+        ]
         m.d.comb += [
-            self.o.valid.eq((passed != 0) | failed),
+            self.o.valid.eq(Mux(passed != 0, shows, failed)),
             self.o.payload.cause.eq(Mux(passed != 0, Cause.NONE, shown)),
             self.o.payload.word.eq(words.o.payload),
-            words.o.ready.eq((passed != 0) & self.o.ready),
+            words.o.ready.eq((passed != 0) & shows & self.o.ready),
         ]
         return m
 

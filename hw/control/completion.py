@@ -29,8 +29,8 @@ class Completion(wiring.Component):
 
     Latency: the posts are offered two cycles after `done`; an instruction retires in the cycle of the last answer, one without posts two
     cycles after `done`. Of two kinds that are done, the older is known a cycle after the later of the two came to the front of its queue; until then neither
-    comes to the head. Throughput: one instruction a cycle if posts are answered at once; one in two cycles where both kinds are done. A `done` without an
-    instruction of its kind in flight is ignored. Reset empties the queues.
+    comes to the head. Throughput: one instruction in two cycles if posts are answered at once: the head is empty for a cycle, so that the queues depend on
+    flip-flops alone. A `done` goes to a flip-flop and is ignored if in the cycle after it no instruction of its kind is in flight. Reset empties the queues.
 
     Parameters
     ----------
@@ -39,12 +39,10 @@ class Completion(wiring.Component):
     Members
     -------
     i_NAME : In(stream of posts_layout), done_NAME : In(1), for each instruction of the engine
-        `done_NAME` comes at the earliest in the cycle after the transfer.
+        `done_NAME` comes at the earliest in the cycle of the transfer.
     post : array of Out(SemaphorePost)
     i_halted : In(1), i_halt_index : In(32)
-        The engine has halted at this instruction.
-    i_hold : In(1)
-        Nothing is offered and nothing retires in this cycle: the engine is about to halt.
+        The engine has halted at this instruction: where it overflowed, at the latest two cycles after it retired.
     i_abandon : In(1)
         What is not done yet will never be.
     o_retire : Out(1)
@@ -54,9 +52,9 @@ class Completion(wiring.Component):
     o_index : Out(32)
         The instruction that retires.
     o_undone : Out(32)
-        The oldest instruction that is not done, of an engine with one kind of instruction: how many were done, those of this cycle included, since reset.
+        The oldest instruction that is not done, of an engine with one kind of instruction: how many were done before this cycle, since reset.
     o_inflight : Out(1)
-        Some instruction has not retired yet and may.
+        Some instruction has not retired yet and may, that of a transfer of this cycle included.
     o_oldest : Out(32)
         The oldest of them, once nothing has come or gone for four cycles.
     o_retired : Out(32)
@@ -74,7 +72,6 @@ class Completion(wiring.Component):
             "post": Out(SemaphorePost()).array(POSTS),
             "i_halted": In(1),
             "i_halt_index": In(INDEX_WIDTH),
-            "i_hold": In(1),
             "i_abandon": In(1),
             "o_retire": Out(1),
             "o_overflow": Out(1),
@@ -96,34 +93,33 @@ class Completion(wiring.Component):
         for name in self._channels:
             m.submodules[name] = queue = Fifo(shape=posts_layout(), depth=IN_FLIGHT)
             connect_streams(m, getattr(self, f"i_{name}"), queue.i)
-            # Dones whose instruction has not come to the head. A done comes from far away: it is counted first.
+            # Dones whose instruction has not come to the head. A done comes from far away: it is looked at in the cycle after.
             late, ready = Signal(range(IN_FLIGHT + 1), name=f"late_{name}"), Signal(name=f"due_{name}")
-            done = Signal(name=f"counted_{name}")
-            m.d.comb += [done.eq(getattr(self, f"done_{name}") & (queue.level != late)), ready.eq(late != 0)]
-            m.d.sync += late.eq(late + done - (queue.o.valid & queue.o.ready))
+            came, done = Signal(name=f"came_{name}"), Signal(name=f"counted_{name}")
+            m.d.comb += [done.eq(came & (queue.level != late)), ready.eq((late != 0) | (came & queue.o.valid))]
+            m.d.sync += [came.eq(getattr(self, f"done_{name}")), late.eq(late + done - (queue.o.valid & queue.o.ready))]
             queues.append(queue)
             due.append(ready)
             counted.append(done)
-        head, full, free = Signal(posts_layout()), Signal(), Signal()
+        head, full, leaves = Signal(posts_layout()), Signal(), Signal()
         todo = Signal(POSTS)
         chosen_of, is_first_older = self._oldest(m, queues, due)
         # One kind is done in order, so its instructions need no index of their own.
         m.d.comb += self.o_index.eq(head.index if len(queues) > 1 else self.o_retired)
-        self._post(m, head, full, free, todo)
-        # The next head: later assignments win over the answers of the one before.
-        with m.If(free):
-            m.d.sync += full.eq(Cat(chosen_of).any())
-        for queue, chosen in zip(queues, chosen_of, strict=True):
-            m.d.comb += queue.o.ready.eq(chosen & free)
-            with m.If(chosen & free):
-                posts = queue.o.payload
-                m.d.sync += [head.eq(posts), todo.eq(Cat(posts[f"post{slot}"].count != 0 for slot in range(POSTS)))]
+        self._post(m, head, full, leaves, todo)
+        m.d.comb += [queue.o.ready.eq(chosen & ~full) for queue, chosen in zip(queues, chosen_of, strict=True)]
+        m.d.sync += full.eq(Mux(full, ~leaves, Cat(chosen_of).any()))
+        # An empty head shows what may come to it next.
+        with m.If(~full):
+            first, last = queues[0].o.payload, queues[-1].o.payload
+            posts = data.View(posts_layout(), Mux(chosen_of[0], first, last) if len(queues) > 1 else Value.cast(first))
+            m.d.sync += [head.eq(posts), todo.eq(Cat(posts[f"post{slot}"].count != 0 for slot in range(POSTS)))]
         m.d.sync += self.o_retired.eq(self.o_retired + self.o_retire)
-        present = Cat(queue.o.valid for queue in queues)
-        m.d.comb += self.o_inflight.eq(full | Mux(self.i_abandon, Cat(due).any(), present.any()))
+        present, coming = Cat(queue.o.valid for queue in queues), Cat(queue.i.valid for queue in queues)
+        m.d.comb += self.o_inflight.eq(full | Mux(self.i_abandon, Cat(due).any(), (present | coming).any()))
         if len(queues) == 1:
             undone = Signal(INDEX_WIDTH)
-            m.d.comb += [self.o_undone.eq(undone + counted[0]), self.o_oldest.eq(self.o_retired)]
+            m.d.comb += [self.o_undone.eq(Mux(counted[0], undone + 1, undone)), self.o_oldest.eq(self.o_retired)]
             m.d.sync += undone.eq(self.o_undone)
         else:
             front, is_head_older = Signal(INDEX_WIDTH), Signal()
@@ -151,16 +147,14 @@ class Completion(wiring.Component):
         ]
         return chosen, is_first_older
 
-    def _post(self, m: Module, head: Any, full: Signal, free: Signal, todo: Signal) -> None:
+    def _post(self, m: Module, head: Any, full: Signal, leaves: Signal, todo: Signal) -> None:
         """Offers the posts of the head, collects the answers."""
         # Whether the head is behind the halt is known a cycle after either: until then it stands still.
-        is_judged, is_behind, is_open, is_dropped, is_answered = Signal(), Signal(), Signal(), Signal(), Signal()
+        is_kept, is_dropped, is_open, is_answered = Signal(), Signal(), Signal(), Signal()
         over, refused = Signal(POSTS), Signal(POSTS)
-        m.d.sync += [is_judged.eq(full & ~free & self.i_halted), is_behind.eq(self.o_index > self.i_halt_index)]
-        m.d.comb += [
-            is_open.eq(full & ~self.i_hold & (~self.i_halted | (is_judged & ~is_behind))),
-            is_dropped.eq(full & self.i_halted & is_judged & is_behind),
-        ]
+        is_judged, is_behind = full & ~leaves & self.i_halted, self.o_index > self.i_halt_index
+        m.d.sync += [is_kept.eq(is_judged & ~is_behind), is_dropped.eq(is_judged & is_behind)]
+        m.d.comb += is_open.eq(full & (~self.i_halted | is_kept))
         for slot in range(POSTS):
             port, post = self.post[slot], head[f"post{slot}"]
             m.d.comb += [
@@ -172,12 +166,12 @@ class Completion(wiring.Component):
             # An answer counts even if the engine halts in the cycle in which it comes.
             with m.If(full & port.ready):
                 m.d.sync += [todo[slot].eq(0), over[slot].eq(refused[slot])]
+            with m.If(~full):
+                m.d.sync += over[slot].eq(0)
         m.d.comb += [
             is_answered.eq((todo & ~Cat(port.ready for port in self.post)) == 0),
             self.o_retire.eq(is_open & is_answered),
-            free.eq(~full | self.o_retire | is_dropped),
+            leaves.eq(self.o_retire | is_dropped),
             self.o_overflow.eq(self.o_retire & refused.any()),
             self.o_semaphore.eq(Mux(refused[0], head.post0.semaphore, head.post1.semaphore)),
         ]
-        with m.If(free):
-            m.d.sync += over.eq(0)

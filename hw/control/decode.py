@@ -38,8 +38,13 @@ def fetched_layout(engine: str) -> data.StructLayout:
 
 
 def checked_layout(engine: str) -> data.StructLayout:
-    """An instruction with its verdict. With a `cause` other than NONE, `address` is ADDRESS and `word` undefined; else `address` is."""
-    return data.StructLayout({"word": ENGINES[engine].bits, "cause": CAUSE_WIDTH, "address": ADDRESS_WIDTH})
+    """An instruction with its verdict, and what `word` says early: its `kind`, one-hot in table order, and which `waits` it has.
+
+    With a `cause` other than NONE, `address` is ADDRESS and `word`, `kind` and `waits` are undefined; else `address` is.
+    """
+    return data.StructLayout(
+        {"word": ENGINES[engine].bits, "cause": CAUSE_WIDTH, "address": ADDRESS_WIDTH, "kind": len(channels(engine)), "waits": 2}
+    )
 
 
 def field_value(word: Value, item: Field) -> Value:

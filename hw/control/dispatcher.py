@@ -17,11 +17,11 @@ class Dispatcher(wiring.Component):
     """Issues checked instructions in order: wait0, then wait1, then the command, its posts being put aside in the same cycle.
 
     The instruction at the head is in flip-flops, decoded, so commands, waits and posts come early in the cycle, and nothing that depends on the engine
-    goes back to `i`.
+    goes back to `i`. That a command was taken is counted in the cycle after it.
 
     Latency: a command is offered in the cycle after its instruction is taken if it has no waits, else in the cycle after its last wait was
-    served. Throughput: one instruction in two cycles without waits. An instruction with a cause is taken and never issued: `o_failed` shows it
-    until reset. A command or wait once offered stays until taken, unless `i_run` falls. Reset starts over at index 0.
+    served; its posts follow in the cycle after it was taken. Throughput: one instruction in two cycles without waits. An instruction with a cause is taken
+    and never issued: `o_failed` shows it until reset. A command or wait once offered stays until taken, unless `i_run` falls. Reset starts over at index 0.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ class Dispatcher(wiring.Component):
     wait : Out(SemaphoreWait)
     o_NAME : Out(stream of command_layout(NAME)), for each instruction of the engine
     posts_NAME : Out(stream of posts_layout)
-        Transfers in exactly the cycles `o_NAME` does; the command is only offered while its `ready` is high, which must not fall without a
-        transfer.
+        Transfers in exactly the cycles after those in which `o_NAME` does, from a flip-flop; the command is only offered while its `ready` is high, which
+        must not fall but in the cycle after a transfer.
     o_failed : Out(1)
         The next instruction has a cause: `o_cause`, `o_address`. The latter is that of `i`, where it must stay.
     o_index : Out(32)
-        Index of the next instruction.
+        Index of the next instruction, in the cycle after a command was taken still that of the command.
     o_idle : Out(1)
         No checked instruction is here.
 
@@ -71,18 +71,19 @@ class Dispatcher(wiring.Component):
         #: Public for proofs.
         self.word, self.kind = Signal(ENGINES[engine].bits, reset_less=True), Signal(len(channels(engine)))
         self.wanted, self.is_served = Signal(2), Signal()
+        #: The kind of the command that was taken in the cycle before. Public for proofs.
+        self.issued = Signal(len(channels(engine)))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        coming, decoder = Decoder(self._engine, self.i.payload.word), Decoder(self._engine, self.word)
+        decoder = Decoder(self._engine, self.word)
         valid, issue, good = Signal(), Signal(), Signal()
-        kind, wanted, coming_waits = self.kind, self.wanted, Signal(2)
+        kind, wanted, coming = self.kind, self.wanted, self.i.payload
         m.d.comb += [
             self.i.ready.eq(~valid),
             self.o_idle.eq(~valid),
-            self.o_address.eq(self.i.payload.address),
-            good.eq(self.i.payload.cause == Cause.NONE),
-            coming_waits.eq(Cat(coming.header(f"wait{slot}_count") != 0 for slot in range(2))),
+            self.o_address.eq(coming.address),
+            good.eq(coming.cause == Cause.NONE),
             self.wait.valid.eq(self.i_run & wanted.any()),
             self.wait.semaphore.eq(Mux(wanted[0], decoder.header("wait0_semaphore"), decoder.header("wait1_semaphore"))),
             self.wait.count.eq(Mux(wanted[0], decoder.header("wait0_count"), decoder.header("wait1_count"))),
@@ -90,24 +91,27 @@ class Dispatcher(wiring.Component):
         with m.If(~valid & self.i.valid):
             m.d.sync += [
                 valid.eq(1),
-                self.word.eq(self.i.payload.word),
-                self.o_cause.eq(self.i.payload.cause),
+                self.word.eq(coming.word),
+                self.o_cause.eq(coming.cause),
                 self.o_failed.eq(~good),
-                kind.eq(Mux(good, Cat(coming.is_a(item) for item in coming.instructions), 0)),
-                wanted.eq(Mux(good, coming_waits, 0)),
-                self.is_served.eq(~coming_waits.any()),
+                kind.eq(Mux(good, coming.kind, 0)),
+                wanted.eq(Mux(good, coming.waits, 0)),
+                self.is_served.eq(~coming.waits.any()),
             ]
         with m.If(self.wait.valid & self.wait.ready):
             m.d.sync += [wanted.eq(Mux(wanted[0], wanted & 0b10, 0)), self.is_served.eq(~wanted.all())]
         with m.If(issue):
-            m.d.sync += [valid.eq(0), kind.eq(0), self.o_index.eq(self.o_index + 1)]
+            m.d.sync += [valid.eq(0), kind.eq(0)]
+        # Meanwhile the word stays: the next one is taken at the earliest in that cycle.
+        with m.If(self.issued.any()):
+            m.d.sync += self.o_index.eq(self.o_index + 1)
         taken = []
         for position, item in enumerate(decoder.instructions):
             command, posts = getattr(self, f"o_{snake(item.name)}"), getattr(self, f"posts_{snake(item.name)}")
-            transfer = command.valid & command.ready
+            taken.append(command.valid & command.ready)
             m.d.comb += [
                 command.valid.eq(self.i_run & kind[position] & self.is_served & posts.ready),
-                posts.valid.eq(transfer),
+                posts.valid.eq(self.issued[position]),
                 posts.payload.index.eq(self.o_index),
             ]
             m.d.comb += [command.payload[part.name].eq(field_value(decoder.word, part)) for part in item.fields]
@@ -116,8 +120,8 @@ class Dispatcher(wiring.Component):
                     posts.payload[name].semaphore.eq(decoder.header(f"{name}_semaphore")),
                     posts.payload[name].count.eq(decoder.header(f"{name}_count")),
                 ]
-            taken.append(transfer)
         m.d.comb += issue.eq(Cat(taken).any())
+        m.d.sync += self.issued.eq(Cat(taken))
         if self._engine == "tensor":
             self._swap(m)
         return m
@@ -126,7 +130,7 @@ class Dispatcher(wiring.Component):
         """`swap`: a LoadStationary went out since the last MultiplyMoving."""
         loaded = Signal()
         m.d.comb += self.o_multiply_moving.payload.swap.eq(loaded)
-        with m.If(self.o_load_stationary.valid & self.o_load_stationary.ready):
+        with m.If(self.posts_load_stationary.valid):
             m.d.sync += loaded.eq(1)
-        with m.If(self.o_multiply_moving.valid & self.o_multiply_moving.ready):
+        with m.If(self.posts_multiply_moving.valid):
             m.d.sync += loaded.eq(0)

@@ -22,7 +22,7 @@ class Fetcher(wiring.Component):
 
     The whole queue is checked first: an unaligned base or a byte outside the window gives a single entry with `error` and the base
     address, and no traffic. A burst answered with an error becomes an entry with `error` and the instruction's address; nothing is asked
-    for or delivered after it. A start in the middle of a job drops what is still to come of the old one.
+    for or delivered after it. A start in the middle of a job drops what is still to come of the old one, which may ask for one more burst with it.
 
     Latency: the first request is valid 4 cycles after `i_start`, as is an error entry; an instruction is at `o` two cycles
     after its last beat. Throughput: one request and one beat a cycle. Reset: nothing in flight is expected any more (the interconnect must be
@@ -36,7 +36,7 @@ class Fetcher(wiring.Component):
     Members
     -------
     i_start : In(1)
-        Pulse; `i_base` and `i_count` are read with it, `i_window` as `Window` gives it.
+        Pulse; `i_base` and `i_count` are read with it, `i_window.low` in the cycle after it, `i_window.high` in the one after that.
     i_halt : In(1)
         While high no further burst is requested.
     i_base : In(64)
@@ -80,8 +80,9 @@ class Fetcher(wiring.Component):
 
         # A queue inside the window has no more instructions than `remaining` counts, and its addresses differ in `number` alone.
         remaining, number = Signal(high - low + 1, reset_less=True), Signal(high - low, reset_less=True)
-        more, refused, broken = Signal(), Signal(), Signal()
+        more, refused, broken, started = Signal(), Signal(), Signal(), Signal()
         issue, popped, returned = Signal(), Signal(), Signal()
+        base, count, asked = Signal(ADDRESS_WIDTH, reset_less=True), Signal(INDEX_WIDTH, reset_less=True), Signal(range(depth + 1))
         # `reserved`: instructions asked for and not yet taken from `o`; `outstanding`: asked for and not yet returned, `stale` of them for an earlier job.
         reserved, outstanding, stale = (Signal(range(depth + 1), name=name) for name in ("reserved", "outstanding", "stale"))
         m.d.comb += [
@@ -90,47 +91,44 @@ class Fetcher(wiring.Component):
                 more
                 & ~broken
                 & ~self.i_halt
-                & ~self.i_start
                 & (reserved != depth)
                 & (outstanding != depth)
                 & (~self.fetch.request.valid | self.fetch.request.ready)
             ),
+            asked.eq(outstanding + issue - returned),
             self.o_busy.eq(outstanding != 0),
         ]
-        m.d.sync += [outstanding.eq(outstanding + issue - returned), reserved.eq(reserved + issue - popped)]
+        # A start comes from far away and these are wide: they take what there is in every cycle, and the rest takes it from them a cycle later.
+        m.d.sync += [base.eq(self.i_base), count.eq(self.i_count), started.eq(self.i_start)]
+        m.d.sync += [outstanding.eq(asked), reserved.eq(reserved + issue - popped)]
         with m.If(returned & (stale != 0)):
             m.d.sync += stale.eq(stale - 1)
         with m.If(issue):
             m.d.sync += [remaining.eq(remaining - 1), number.eq(number + 1), more.eq(remaining != 1)]
-        self._check(m, more, refused)
+        self._check(m, started, base, count, more, refused)
         self._request(m, issue, number)
-        self._collect(m, queue.i, stale, refused, broken, returned)
+        place = self._collect(m, queue.i, stale, refused, broken, returned)
+        with m.If(started):
+            m.d.sync += [remaining.eq(count), number.eq(base[low:]), place.eq(base)]
         with m.If(self.i_start):
-            m.d.sync += [
-                remaining.eq(self.i_count), number.eq(self.i_base[low:]), more.eq(0), broken.eq(0), reserved.eq(0),
-                stale.eq(outstanding - returned),
-            ]  # fmt: skip
+            m.d.sync += [more.eq(0), refused.eq(0), broken.eq(0), reserved.eq(0), stale.eq(asked)]
         return m
 
-    def _check(self, m: Module, more: Signal, refused: Signal) -> None:
+    def _check(self, m: Module, started: Signal, base: Signal, count: Signal, more: Signal, refused: Signal) -> None:
         """In three cycles after the start: the whole queue against the window, in units of an instruction; it begins, or is refused in one cycle."""
         low, high = (ENGINES[self._engine].instruction_bytes - 1).bit_length(), self._config.axi_address_width
         window = self.i_window
-        base, count = Signal(ADDRESS_WIDTH, reset_less=True), Signal(INDEX_WIDTH, reset_less=True)
         end = Signal(max(high - low, INDEX_WIDTH) + 1, reset_less=True)
-        started, summed, empty, outside = Signal(), Signal(), Signal(), Signal()
+        summed, empty, outside = Signal(), Signal(), Signal()
         begun = Cat(window.low[:low].any(), window.low[low:])
         m.d.sync += [
-            started.eq(self.i_start),
             summed.eq(started & ~self.i_start),
             end.eq(base[low:high] + count),
             empty.eq(count == 0),
             outside.eq(base[:low].any() | base[high:].any() | (Cat(Const(0, 1), base[low:high]) < begun)),
             refused.eq(0),
         ]
-        with m.If(self.i_start):
-            m.d.sync += [base.eq(self.i_base), count.eq(self.i_count)]
-        with m.Elif(summed & ~empty):
+        with m.If(summed & ~empty):
             is_outside = outside | (end > window.high[low:])
             m.d.sync += [more.eq(~is_outside), refused.eq(is_outside)]
 
@@ -146,8 +144,8 @@ class Fetcher(wiring.Component):
                 request.payload.length.eq(max(size // line, 1) - 1),
             ]
 
-    def _collect(self, m: Module, sink: Any, stale: Value, refused: Value, broken: Signal, returned: Signal) -> None:
-        """Assembles beats into instructions; `place` is the address of the instruction that returns next, at first the base, wherever it is."""
+    def _collect(self, m: Module, sink: Any, stale: Value, refused: Value, broken: Signal, returned: Signal) -> Signal:
+        """Assembles beats into instructions; the result, `place`, is the address of the instruction that returns next, at first the base, wherever it is."""
         size, line = ENGINES[self._engine].instruction_bytes, self._config.line_bytes
         low, high = (size - 1).bit_length(), self._config.axi_address_width
         beat = self.fetch.response
@@ -174,5 +172,4 @@ class Fetcher(wiring.Component):
         ]
         with m.If(live):
             m.d.sync += [place[low:high].eq(place[low:high] + 1), broken.eq(failed)]
-        with m.If(self.i_start):
-            m.d.sync += place.eq(self.i_base)
+        return place

@@ -51,9 +51,9 @@ class Sequencer(wiring.Component):
     next to be dispatched, unless the engine has halted or finished.
 
     Latency: 4 cycles from `i_start` to the first fetch; from the last beat of an instruction without waits to its command 9 + D cycles, D
-    as in `Checker`; `o_finished` follows the last retirement by two cycles. Throughput: see `Checker`; its queue (`CHECKED_DEPTH`) gives one in two
-    cycles in bursts. Reset: as before the first start, that is neither finished nor halted. A start begins afresh in whatever state the sequencer
-    is; the engine must be started with it.
+    as in `Checker`; `o_finished` follows the last retirement by two cycles, `i_start` by three at the earliest. Throughput: see `Checker`; its
+    queue (`CHECKED_DEPTH`) gives one in two cycles in bursts. Reset: as before the first start, that is neither finished nor halted. A start begins
+    afresh in whatever state the sequencer is; the engine must be started with it.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Sequencer(wiring.Component):
     i_base : In(64), i_count : In(32)
         The queue: byte address and number of instructions.
     i_window : In(window_layout)
-        As `Window` gives it.
+        `low` is read in the cycle of `i_start`, `high` in the cycle after it, and both from then on.
     fetch : Out(ReadPort), wait : Out(SemaphoreWait), post : array of Out(SemaphorePost)
     o_NAME : Out(stream of command_layout(NAME)), done_NAME : In(1), for each instruction of the engine
         A command once offered stays until taken, unless the engine is halted from outside, by its own error, or started anew.
@@ -116,7 +116,9 @@ class Sequencer(wiring.Component):
         config, engine = self._config, self._engine
         # `running`: started and not halted.
         started, running, broken, is_through, is_dispatched = Signal(), Signal(), Signal(), Signal(), Signal()
-        count = Signal(INDEX_WIDTH)
+        count, coming_count, is_new = Signal(INDEX_WIDTH), Signal(INDEX_WIDTH, reset_less=True), Signal()
+        # From far away, to wide comparisons.
+        window = Signal(window_layout(config), reset_less=True)
         restarted = ResetInserter(self.i_start)
         m.submodules.fetcher = fetcher = Fetcher(config=config, engine=engine)
         m.submodules.checker = checker = restarted(Checker(config=config, engine=engine))
@@ -125,8 +127,8 @@ class Sequencer(wiring.Component):
         connect_streams(m, fetcher.o, checker.i)
         connect_streams(m, checker.o, dispatcher.i)
         m.d.comb += [
-            fetcher.i_window.eq(self.i_window),
-            checker.i_window.eq(self.i_window),
+            fetcher.i_window.eq(window),
+            checker.i_window.eq(window),
             self.o_retired.eq(completion.o_retired),
             completion.i_halted.eq(self.o_halted),
             completion.i_halt_index.eq(self.o_index),
@@ -136,8 +138,13 @@ class Sequencer(wiring.Component):
         self._engine_side(m, dispatcher, completion)
         self._record(m, started, running, broken, dispatcher, completion)
         m.d.sync += [is_through.eq(self.o_retired == count), is_dispatched.eq(dispatcher.o_index == count)]
+        m.d.sync += [window.eq(self.i_window), coming_count.eq(self.i_count), is_new.eq(self.i_start)]
+        with m.If(is_new):
+            m.d.sync += count.eq(coming_count)
+        with m.If(self.i_start | is_new):
+            m.d.sync += [is_through.eq(0), is_dispatched.eq(0)]
         with m.If(self.i_start):
-            m.d.sync += [started.eq(1), count.eq(self.i_count), is_through.eq(0), is_dispatched.eq(0)]
+            m.d.sync += started.eq(1)
         m.d.comb += [
             fetcher.i_start.eq(self.i_start),
             fetcher.i_base.eq(self.i_base),
@@ -191,16 +198,14 @@ class Sequencer(wiring.Component):
         # what is halted from outside has nothing older left.
         is_undone, is_final = Signal(), Signal()
         # An engine with AXI has one kind of instruction, done in order. Its error is recorded a cycle later.
-        failing, error = Signal(INDEX_WIDTH), Signal.like(self.i_error.address)
-        cause, failed, is_inflight = Signal(CAUSE_WIDTH), Signal(), Signal()
+        error, cause, failed, is_inflight = Signal.like(self.i_error.address), Signal(CAUSE_WIDTH), Signal(), Signal()
         m.d.sync += [
-            failing.eq(completion.o_undone), failed.eq(self.i_error.valid & started), cause.eq(self.i_error.cause), error.eq(self.i_error.address),
+            failed.eq(self.i_error.valid & started), cause.eq(self.i_error.cause), error.eq(self.i_error.address),
             is_inflight.eq(completion.o_inflight),
         ]  # fmt: skip
-        # As is an overflow, behind which nothing may retire.
+        # As is an overflow; meanwhile nothing behind it comes to the head.
         overflowed, over_index, over_semaphore = Signal(), Signal(INDEX_WIDTH), Signal.like(completion.o_semaphore)
         m.d.sync += [overflowed.eq(completion.o_overflow), over_index.eq(completion.o_index), over_semaphore.eq(completion.o_semaphore)]
-        m.d.comb += completion.i_hold.eq(overflowed)
         overflows, errs, halts, deadlocks = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             overflows.eq(overflowed & ~is_final),
@@ -217,7 +222,7 @@ class Sequencer(wiring.Component):
                 self.o_halted.eq(1),
                 running.eq(0),
                 is_undone.eq(errs),
-                self.o_index.eq(Mux(overflows, over_index, Mux(errs, failing, oldest))),
+                self.o_index.eq(Mux(overflows, over_index, Mux(errs, completion.o_undone, oldest))),
             ]
             with m.If(overflows):
                 m.d.sync += [self.o_cause.eq(Cause.SEMAPHORE_OVERFLOW), self.o_address.eq(over_semaphore)]

@@ -19,8 +19,8 @@ def window_layout(config: ChipConfig) -> data.StructLayout:
 class Window(wiring.Component):
     """Keeps the window of a job, cut to what the address bus reaches.
 
-    Latency: `o.low` from the cycle after `i_start`, `o.high` from the cycle after that. Both come from flip-flops. Reset: undefined until the
-    first start.
+    Latency: base and size of the last cycle without `i_hold` are in `o.low` from the cycle after it, in `o.high` from the cycle after that. Both come
+    from flip-flops. Reset: undefined until then.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ class Window(wiring.Component):
 
     Members
     -------
-    i_start : In(1)
-        Pulse; base and size are read with it.
+    i_hold : In(1)
+        A job is running: `o` stays.
     i_base, i_size : In(64)
         Bytes.
     o : Out(window_layout)
@@ -37,7 +37,7 @@ class Window(wiring.Component):
 
     def __init__(self, *, config: ChipConfig) -> None:
         self._config = config
-        super().__init__({"i_start": In(1), "i_base": In(ADDRESS_WIDTH), "i_size": In(ADDRESS_WIDTH), "o": Out(window_layout(config))})
+        super().__init__({"i_hold": In(1), "i_base": In(ADDRESS_WIDTH), "i_size": In(ADDRESS_WIDTH), "o": Out(window_layout(config))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -47,7 +47,7 @@ class Window(wiring.Component):
             return Mux(address[width:].any(), 1 << width, address[:width])
 
         end = Signal(ADDRESS_WIDTH + 1)
-        with m.If(self.i_start):
+        with m.If(~self.i_hold):
             m.d.sync += [self.o.low.eq(cut(self.i_base)), end.eq(self.i_base + self.i_size)]
         m.d.sync += self.o.high.eq(cut(end))
         return m

@@ -34,8 +34,11 @@ class DispatcherSpec(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.dut = dut = Dispatcher(engine=self._engine)
+        coming = Decoder(self._engine, self.word)
         m.d.comb += [
             dut.i.valid.eq(self.valid), dut.i.payload.word.eq(self.word), dut.i.payload.cause.eq(self.cause),
+            dut.i.payload.kind.eq(Cat(coming.is_a(item) for item in coming.instructions)),
+            dut.i.payload.waits.eq(Cat(coming.header(f"wait{slot}_count") != 0 for slot in range(2))),
             dut.i_run.eq(self.run), dut.wait.ready.eq(self.serve),
         ]  # fmt: skip
         # The model: the instruction at the head, and which of its waits have been taken.
@@ -47,18 +50,24 @@ class DispatcherSpec(wiring.Component):
         m.d.comb += wanted.eq(Cat(decoder.header(f"wait{slot}_count") != 0 for slot in range(2)) & ~taken)
         with m.If(~full & self.valid):
             m.d.sync += [full.eq(1), head.eq(self.word), cause.eq(self.cause)]
-        transfers = []
+        transfers, index, counted = [], Signal(32), Signal()
         for position, (name, item) in enumerate(zip(channels(self._engine), decoder.instructions, strict=True)):
             command, posts = getattr(dut, f"o_{name}"), getattr(dut, f"posts_{name}")
-            transfer = Signal(name=f"transfer_{name}")
+            transfer, moved = Signal(name=f"transfer_{name}"), Signal(name=f"moved_{name}")
+            m.d.sync += moved.eq(transfer)
             m.d.comb += [
                 command.ready.eq(self.ready[position]),
                 posts.ready.eq(self.room[position]),
                 transfer.eq(command.valid & command.ready),
                 Assert(command.valid == (good & self.run & decoder.is_a(item) & (wanted == 0) & posts.ready)),
-                Assert(posts.valid == transfer),
-                Assert(~posts.valid | (posts.payload.index == dut.o_index)),
+                Assert(posts.valid == moved),
+                Assert(~posts.valid | (posts.payload.index == index)),
             ]
+            # Those of the command that went out in the cycle before.
+            for slot, what in ((slot, what) for slot in range(2) for what in ("semaphore", "count")):
+                was = Signal.like(decoder.header(f"post{slot}_{what}"), name=f"was_{name}_{slot}_{what}")
+                m.d.sync += was.eq(decoder.header(f"post{slot}_{what}"))
+                m.d.comb += Assert(~posts.valid | (posts.payload[f"post{slot}"][what] == was))
             self._holds(m, dut, command, posts.ready, name)
             transfers.append(transfer)
         served = dut.wait.valid & dut.wait.ready
@@ -82,10 +91,13 @@ class DispatcherSpec(wiring.Component):
                     Assert(dut.wait.semaphore == decoder.header(f"wait{slot}_semaphore")),
                     Assert(dut.wait.count == decoder.header(f"wait{slot}_count")),
                 ]
-        index = Signal(32)
-        m.d.comb += Assert(index == dut.o_index)
+        # Counted in the cycle after a command, before another can go out.
+        m.d.sync += counted.eq(Cat(transfers).any())
+        m.d.comb += [Assert(index == dut.o_index), Assert(~counted | ~Cat(transfers).any()), Assert(counted == dut.issued.any())]
+        with m.If(counted):
+            m.d.sync += index.eq(index + 1)
         with m.If(Cat(transfers).any()):
-            m.d.sync += [full.eq(0), taken.eq(0), index.eq(index + 1)]
+            m.d.sync += [full.eq(0), taken.eq(0)]
         with m.Elif(served):
             m.d.sync += taken.eq(Mux(wanted[0], 0b01, 0b11))
         return m

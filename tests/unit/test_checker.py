@@ -12,7 +12,7 @@ from amaranth.sim import Simulator
 from hw.common.config import CONFIGS, ChipConfig
 from hw.common.isa import BY_OPCODE, DIMENSIONS, ENGINES, INSTRUCTIONS, Cause, pack, unpack
 from hw.control.checker import Checker
-from hw.control.decode import ADDRESS_WIDTH, channels
+from hw.control.decode import ADDRESS_WIDTH, channels, snake
 from sim.golden.check import first_cause
 from tests.unit.random_instructions import random_word
 
@@ -67,9 +67,17 @@ def check(config, engine, window, entries, *, seed=None, busy=0.0):
             # What is at the head waits for a while, where pauses are asked for, and so fills the queue.
             ready = busy == 0 or rng.random() < (0.05 if cycle // 100 % 2 else 0.6)
             ctx.set(dut.o.ready, ready)
-            _, _, valid, cause, word, address, taking = await ctx.tick().sample(
-                dut.o.valid, dut.o.payload.cause, dut.o.payload.word, dut.o.payload.address, dut.i.ready
+            out = dut.o.payload
+            _, _, valid, cause, word, address, taking, kind, waits = await ctx.tick().sample(
+                dut.o.valid, out.cause, out.word, out.address, dut.i.ready, out.kind, out.waits
             )
+            if valid and cause == Cause.NONE:
+                item = BY_OPCODE[engine, word & 0xFF]
+                values = unpack(item, word)
+                assert kind == 1 << channels(engine).index(snake(item.name)), f"the kind of another word (seed {seed})"
+                assert waits == sum((values[f"wait{slot}_count"] != 0) << slot for slot in range(2)), (
+                    f"the waits of another word (seed {seed})"
+                )
             shown = (Cause(cause), word if cause == Cause.NONE else address)
             assert held is None or (valid and shown == held), f"an offer was withdrawn or changed (seed {seed})"
             held = shown if valid and (not ready or cause != Cause.NONE) else None

@@ -57,14 +57,15 @@ def test_line_sizes(cols):
     bench.run(testbench)
 
 
-def test_an_empty_queue_is_finished_in_the_second_cycle():
+def test_an_empty_queue_is_finished_in_the_third_cycle():
     bench = Bench(CONFIG, "store", [], base=3)
 
     async def testbench(b):
         assert not b.status()["finished"]
         await b.start()
-        assert b.status() == dict.fromkeys(b.status(), 0)
-        await b.cycle()
+        for _ in range(2):
+            assert b.status() == dict.fromkeys(b.status(), 0)
+            await b.cycle()
         assert b.status() == dict.fromkeys(b.status(), 0) | {"finished": 1}
         for _ in range(20):
             await b.cycle()
@@ -74,7 +75,7 @@ def test_an_empty_queue_is_finished_in_the_second_cycle():
 
 
 def test_two_dones_in_one_cycle_post_in_turn():
-    """The older instruction first, whichever channel it is of; which it is takes a cycle after one has left."""
+    """The older instruction first, whichever channel it is of; the head is empty for a cycle between them."""
     words = [
         word("LoadStationary", post0_count=1, post1_count=2), word("MultiplyMoving", post0_count=3, post1_count=4),
         word("LoadStationary", post0_count=5, post1_count=6),
@@ -90,7 +91,7 @@ def test_two_dones_in_one_cycle_post_in_turn():
         await b.until(lambda: b.over)
         cycles = [cycle for cycle, *_ in b.posts]
         first = cycles[0]
-        assert [(cycle - first, count) for cycle, _, _, count in b.posts] == [(0, 1), (0, 2), (2, 3), (2, 4), (3, 5), (3, 6)]
+        assert [(cycle - first, count) for cycle, _, _, count in b.posts] == [(0, 1), (0, 2), (2, 3), (2, 4), (4, 5), (4, 6)]
         assert [cycle - first for cycle, *_ in b.dones] == [-2, -2, -1]
 
     bench.run(testbench)

@@ -164,6 +164,30 @@ def test_an_overflowing_post_halts(slot):
     bench.run(testbench)
 
 
+@pytest.mark.parametrize("gap", range(4))
+def test_an_overflow_before_a_halt_lets_nothing_between_them_retire(gap):
+    """The engine has halted at the last instruction when the post of the first overflows; those between are done by then, and have nothing to post."""
+    bench = Bench(CONFIG, "output", [word("Evict", post0_count=1), word("Evict"), word("Evict"), 0xFF])
+    bench.refused_posts.add(0)
+
+    async def testbench(b):
+        b.completes = False
+        await b.start()
+        await b.until(lambda: b.status()["halted"])
+        assert (b.status()["cause"], b.status()["index"]) == (Cause.ILLEGAL_OPCODE, 3)
+        b.running["evict"][1] = (b.now + 1 + gap, 1)
+        b.running["evict"][2] = (b.now + 2 + gap, 2)
+        b.completes = True
+        await b.until(lambda: b.over)
+        for _ in range(10):
+            await b.cycle()
+        status = b.status()
+        assert (status["cause"], status["index"], status["address"]) == (Cause.SEMAPHORE_OVERFLOW, 0, 0)
+        assert (status["retired"], len(b.posts), len(b.dones)) == (1, 1, 3)
+
+    bench.run(testbench)
+
+
 def test_an_overflow_of_the_last_post_is_not_a_finish():
     bench = Bench(CONFIG, "output", [word("Evict", post0_count=1)])
     bench.refused_posts.add(0)
