@@ -65,7 +65,8 @@ class Analyser(wiring.Component):
     Registers: `ANALYSER_REGISTERS`. A capture begins with arm, triggers at the COUNT-th match of probes & MASK with VALUE & MASK and ends AFTER samples
     later; what came before the trigger is kept as far as there is room. Which samples are compared: from that of the cycle of the write on.
 
-    Latency: a sample is compared one cycle after it was taken and stored in the next. Throughput: a sample a cycle. Reset ends the capture;
+    Latency: a sample is compared one cycle after it was taken and stored in the next; DATA is the word at POINTER from the third cycle after the pulse that
+    moved it. Throughput: a sample a cycle. Reset ends the capture;
     what is in the memory is kept, registers that are only written, too.
 
     Parameters
@@ -168,18 +169,21 @@ class Analyser(wiring.Component):
             m.d.sync += [stamp.eq(0), overdue.eq(1), state.matches.eq(state.count), due.eq(state.count[1:] == 0), forced.eq(force)]
 
     def _read(self, m: Module, state: _State, read: Any) -> None:
-        """The pointer that will be there in the next cycle addresses the memory, so that the sample is there with it."""
+        """The pointer addresses the memory, two registers before DATA: accesses of the host are further apart."""
         registers = self.registers
         words = -(-(self._bits + STAMP_BITS) // 32)
-        at, following = Signal(range(self._depth)), Signal(range(self._depth))
+        at = Signal(range(self._depth))
         word, word_following = Signal(range(max(2, words))), Signal(range(max(2, words)))
         taken = registers.read & (registers.address == DATA_NUMBER)
         ends = taken & (word == words - 1)
-        m.d.comb += [following.eq(at + ends), word_following.eq(Mux(ends, 0, word + taken))]
+        m.d.comb += word_following.eq(Mux(ends, 0, word + taken))
+        with m.If(ends):
+            m.d.sync += at.eq(at + 1)
         with m.If(registers.write & (registers.address == 7)):
-            m.d.comb += [following.eq(registers.value[:16]), word_following.eq(registers.value[16:])]
-        m.d.comb += read.addr.eq(following)
-        m.d.sync += [at.eq(following), word.eq(word_following)]
+            m.d.comb += word_following.eq(registers.value[16:])
+            m.d.sync += at.eq(registers.value[:16])
+        m.d.comb += read.addr.eq(at)
+        m.d.sync += word.eq(word_following)
         # The memory is slow: what it gives has a register of its own, and the choice of a word comes behind it.
         sample = Signal(self._bits + STAMP_BITS, reset_less=True)
         m.d.sync += sample.eq(read.data)

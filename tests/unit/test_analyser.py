@@ -148,6 +148,32 @@ def test_captures_equal_the_model(name, depth):
     bench.simulate(testbench)
 
 
+def test_data_follows_the_pointer_in_three_cycles():
+    """DATA is the word at the new place from the third cycle after the pulse on, not before; it changes once."""
+    bench, settings = Bench(spread=1), Settings(after=15)
+
+    async def testbench(ctx):
+        await bench.write(ctx, 0, await bench.settings(ctx, settings))
+        await bench.finish(ctx)
+        registers, place = bench.dut.registers, 5
+        words = []
+        for number in (place, place + 1):
+            await bench.write(ctx, 7, number)
+            ctx.set(registers.address, DATA_NUMBER)
+            await ctx.tick().repeat(5)
+            words.append(ctx.get(registers.data))
+        assert words[0] != words[1]
+        for number, before, after in ((place, *reversed(words)), (place + 1, *words)):
+            await bench.write(ctx, 7, number)
+            ctx.set(registers.address, DATA_NUMBER)
+            await ctx.tick()
+            assert ctx.get(registers.data) == before
+            await ctx.tick()
+            assert ctx.get(registers.data) == after
+
+    bench.simulate(testbench)
+
+
 @pytest.mark.parametrize("cycles", range(1, 8))
 def test_armed_again_at_the_end_of_a_capture(cycles):
     bench, settings = Bench(seed=cycles), Settings(after=4)
