@@ -10,7 +10,7 @@ from ..common.isa import ENGINES, Cause
 
 #: Cycles for which nothing may be in flight before waiting engines are believed to wait for ever. Semaphores look at one request a cycle in
 #: turns: the answer to a wait comes at most seven cycles after it is raised (four steps, three others), and five after that of the last post. Either
-#: reaches the job a cycle later, as does what the count begins with; the rest is margin.
+#: reaches the job a cycle later, or two as progress, as does what the count begins with; the rest is margin.
 SETTLE_CYCLES = 12
 
 
