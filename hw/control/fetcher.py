@@ -82,7 +82,7 @@ class Fetcher(wiring.Component):
         remaining, number = Signal(high - low + 1, reset_less=True), Signal(high - low, reset_less=True)
         more, refused, broken, started = Signal(), Signal(), Signal(), Signal()
         issue, popped, returned = Signal(), Signal(), Signal()
-        base, count, asked = Signal(ADDRESS_WIDTH, reset_less=True), Signal(INDEX_WIDTH, reset_less=True), Signal(range(depth + 1))
+        base, count = Signal(ADDRESS_WIDTH, reset_less=True), Signal(INDEX_WIDTH, reset_less=True)
         # `reserved`: instructions asked for and not yet taken from `o`; `outstanding`: asked for and not yet returned, `stale` of them for an earlier job.
         reserved, outstanding, stale = (Signal(range(depth + 1), name=name) for name in ("reserved", "outstanding", "stale"))
         m.d.comb += [
@@ -95,23 +95,24 @@ class Fetcher(wiring.Component):
                 & (outstanding != depth)
                 & (~self.fetch.request.valid | self.fetch.request.ready)
             ),
-            asked.eq(outstanding + issue - returned),
             self.o_busy.eq(outstanding != 0),
         ]
         # A start comes from far away and these are wide: they take what there is in every cycle, and the rest takes it from them a cycle later.
         m.d.sync += [base.eq(self.i_base), count.eq(self.i_count), started.eq(self.i_start)]
-        m.d.sync += [outstanding.eq(asked), reserved.eq(reserved + issue - popped)]
+        m.d.sync += [outstanding.eq(outstanding + issue - returned), reserved.eq(reserved + issue - popped)]
         with m.If(returned & (stale != 0)):
             m.d.sync += stale.eq(stale - 1)
         with m.If(issue):
             m.d.sync += [remaining.eq(remaining - 1), number.eq(number + 1), more.eq(remaining != 1)]
         self._check(m, started, base, count, more, refused)
         self._request(m, issue, number)
-        place = self._collect(m, queue.i, stale, refused, broken, returned)
+        place = self._collect(m, queue.i, stale, refused, broken, returned, started)
         with m.If(started):
+            # Nothing is asked for in this cycle, and what returns is still of the job before.
+            m.d.sync += stale.eq(outstanding - returned)
             m.d.sync += [remaining.eq(count), number.eq(base[low:]), place.eq(base)]
         with m.If(self.i_start):
-            m.d.sync += [more.eq(0), refused.eq(0), broken.eq(0), reserved.eq(0), stale.eq(asked)]
+            m.d.sync += [more.eq(0), refused.eq(0), broken.eq(0), reserved.eq(0)]
         return m
 
     def _check(self, m: Module, started: Signal, base: Signal, count: Signal, more: Signal, refused: Signal) -> None:
@@ -144,7 +145,7 @@ class Fetcher(wiring.Component):
                 request.payload.length.eq(max(size // line, 1) - 1),
             ]
 
-    def _collect(self, m: Module, sink: Any, stale: Value, refused: Value, broken: Signal, returned: Signal) -> Signal:
+    def _collect(self, m: Module, sink: Any, stale: Value, refused: Value, broken: Signal, returned: Signal, started: Signal) -> Signal:
         """Assembles beats into instructions; the result, `place`, is the address of the instruction that returns next, at first the base, wherever it is."""
         size, line = ENGINES[self._engine].instruction_bytes, self._config.line_bytes
         low, high = (size - 1).bit_length(), self._config.axi_address_width
@@ -165,7 +166,7 @@ class Fetcher(wiring.Component):
         m.d.comb += [
             beat.ready.eq(1),
             returned.eq(ended),
-            live.eq(returned & (stale == 0) & ~broken),
+            live.eq(returned & (stale == 0) & ~broken & ~started),
             sink.valid.eq(live | refused),
             sink.payload.error.eq(failed | refused),
             sink.payload.word.eq(Cat(Mux(failed | refused, place, word[:ADDRESS_WIDTH]), word[ADDRESS_WIDTH:])),

@@ -10,7 +10,7 @@ from ..common.config import ChipConfig
 from ..common.isa import Cause
 from ..common.streams import Stage, WideStage, connect_streams
 from ..control.command import EngineState, command_layout
-from ..memory.ports import SbufPort
+from ..memory.ports import SbufPlace, SbufPort
 from .axi import AxiError, ReadPort
 from .bursts import Burst
 from .tracker import BurstTracker
@@ -28,7 +28,7 @@ class LoadDma(wiring.Component):
     and one address request a cycle, instructions of three lines or more following each other without a gap.
 
     Timing: `i_load.ready` and `axi.request` come from flip-flops, `axi.response.ready`, `o_state` from one gate behind them,
-    `sbuf.request` from flip-flops, but for its data, from a small memory; `sbuf.request.ready` may come late: it meets few of them.
+    the valid and the bank of `sbuf.request` from flip-flops, the rest from a small memory; `sbuf.request.ready` may come late: it meets few of them.
 
     Errors: a beat with an error response is not written, nor is any after it. When the lines before it are, `error` pulses once, two cycles after the
     beat's transfer at the earliest, with the burst's first address; the instructions taken so far are dropped without `done_load`. Beats of
@@ -93,8 +93,8 @@ class LoadDma(wiring.Component):
         ]
 
         # SBUF's ready comes late and must not be the enable of every bit; the bank is what SBUF looks at before.
-        line = data.StructLayout({"address": config.sbuf_address_width, "last": 1, "data": config.axi_data_width})
-        m.submodules.queue = queue = WideStage(shape=line, early=("address",))
+        line = data.StructLayout(SbufPlace(config).members | {"last": 1, "data": config.axi_data_width})
+        m.submodules.queue = queue = WideStage(shape=line, early=("bank",))
         taken, spoiled, ended = Signal(), Signal(), Signal()
         # A beat with an error is taken, was in the cycle before, or was and `fault` is to come when the lines before it are written.
         spoils, has_spoilt = Signal(), Signal()
@@ -104,7 +104,7 @@ class LoadDma(wiring.Component):
             spoils.eq(taken & beat.payload.resp[1] & ~is_draining),
             fault.eq(spoiled & ~queue.o.valid),
             queue.i.valid.eq(beat.valid & walk.lines.valid & ~beat.payload.resp[1] & ~is_draining & ~spoiled),
-            queue.i.payload.address.eq(walk.lines.payload.address),
+            Cat(queue.i.payload.line, queue.i.payload.bank).eq(walk.lines.payload.address),
             queue.i.payload.last.eq(walk.lines.payload.last),
             queue.i.payload.data.eq(beat.payload.data),
             walk.lines.ready.eq(queue.i.valid & queue.i.ready),
@@ -113,11 +113,11 @@ class LoadDma(wiring.Component):
             self.error.cause.eq(Cause.READ_ERROR),
         ]
         lines = config.element_bytes
-        place = queue.o.payload.address[:1] if lines == 2 else 0
+        place = write.payload.address[:1] if lines == 2 else 0
         m.d.comb += [
             write.valid.eq(queue.o.valid),
             queue.o.ready.eq(write.ready),
-            write.payload.address.eq(queue.o.payload.address),
+            write.payload.address.eq(Cat(queue.o.payload.line, queue.o.payload.bank)),
             write.payload.write.eq(1),
             write.payload.mask.eq(1 << place),
             write.payload.data.eq(Cat(queue.o.payload.data for _ in range(lines))),

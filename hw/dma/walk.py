@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import ChipConfig
 from ..common.isa import AP_STRIDE_BITS, DIMENSIONS, DMA_SIZE_BITS
-from ..common.streams import Fifo, Stage, connect_streams
+from ..common.streams import Fifo, WideStage, connect_streams
 from ..control.command import command_layout
 from ..memory.pattern import PatternWalker
+from ..memory.ports import SbufPlace
 from .bursts import Burst, BurstSplitter
 from .pieces import line_shift
 
@@ -22,7 +23,7 @@ class DmaWalk(wiring.Component):
     commands wait before the other side, so the leading one goes on with later commands meanwhile.
 
     A command is taken into a register, then its pattern is looked at, then both sides take it: so one command in three cycles. `i.ready`
-    and `lines` come from flip-flops; `lines.ready` may come late.
+    and `lines` come from flip-flops, but for what is no bank of an address, from a small memory; `lines.ready` may come late.
 
     Latency: the first line is at `lines` four cycles after the command's transfer (the two above, the walker, a queue), the first burst
     at `bursts` six (the two above, then `BurstSplitter`), and two more at the side that does not lead. Throughput: one line and one burst a
@@ -103,14 +104,18 @@ class DmaWalk(wiring.Component):
         with m.If(to_bursts.valid & to_bursts.ready):
             m.d.sync += [is_taken.eq(0), is_known.eq(0)]
         self._fields(m, command, to_bursts.payload, to_lines.payload, shift)
-        m.submodules.steps = steps = Stage(shape=self.lines.payload.shape())
-        connect_streams(m, steps.o, wiring.flipped(self.lines))
+        # A ready that comes late must not be the enable of every bit; the bank is what SBUF looks at before.
+        m.submodules.steps = steps = WideStage(shape=data.StructLayout(SbufPlace(config).members | {"last": 1}), early=("bank",))
         is_walking = Signal()
         m.d.comb += [
             steps.i.valid.eq(walker.o.valid),
-            steps.i.payload.address.eq(walker.o.payload.sbuf),
+            Cat(steps.i.payload.line, steps.i.payload.bank).eq(walker.o.payload.sbuf),
             steps.i.payload.last.eq(walker.o.payload.last),
             walker.o.ready.eq(steps.i.ready),
+            self.lines.valid.eq(steps.o.valid),
+            self.lines.payload.address.eq(Cat(steps.o.payload.line, steps.o.payload.bank)),
+            self.lines.payload.last.eq(steps.o.payload.last),
+            steps.o.ready.eq(self.lines.ready),
             is_walking.eq(is_taken | walker.o.valid | patterns.o.valid | is_waiting | steps.o.valid),
             self.busy.eq(is_walking | splitter.busy),
         ]

@@ -6,6 +6,14 @@ from amaranth.lib.wiring import In, Out
 from ..common.config import ChipConfig
 
 
+class SbufPlace(data.StructLayout):
+    """A line address of SBUF in two: `line` inside its `bank`. The bank is what SBUF arbitrates by, so it is needed early in a cycle."""
+
+    def __init__(self, config: ChipConfig) -> None:
+        line = (config.sbuf_bank_lines - 1).bit_length()
+        super().__init__({"line": line, "bank": config.sbuf_address_width - line})
+
+
 class SbufRequest(data.StructLayout):
     """Payload of an SBUF request: `address` in lines, `write`, `mask` (lines of the word to write), `data` (a word)."""
 

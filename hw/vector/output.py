@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ..common.config import ChipConfig
 from ..common.streams import Fifo, WideStage, connect_streams
 from ..control.command import EngineState, command_layout
-from ..memory.ports import PsumRead, SbufPort, SbufRequest
+from ..memory.ports import PsumRead, SbufPlace, SbufPort, SbufRequest
 from .channel import ChannelLoader
 from .fetch import ROW_QUEUE, RowFetcher
 from .format import unit_elements
@@ -19,10 +19,11 @@ from .split import RowSplitter
 
 
 class FrontRequest(data.StructLayout):
-    """A request to SBUF, member by member, and `last`: it is the last write of its Evict."""
+    """A request to SBUF, its address in two, and `last`: it is the last write of its Evict."""
 
     def __init__(self, config: ChipConfig) -> None:
-        super().__init__({**SbufRequest(config).members, "last": 1})
+        request = {name: member for name, member in SbufRequest(config).members.items() if name != "address"}
+        super().__init__(SbufPlace(config).members | request | {"last": 1})
 
 
 class OutputStage(wiring.Component):
@@ -115,7 +116,7 @@ class OutputStage(wiring.Component):
         m.submodules.packer = packer = WordPacker(config=config)
         m.submodules.queue = queue = Fifo(shape=WordWrite(config), depth=self.write_depth)
         # SBUF's ready comes late and must not be the enable of every bit; the bank is what SBUF looks at before.
-        m.submodules.front = front = WideStage(shape=FrontRequest(config), early=("address", "write"))
+        m.submodules.front = front = WideStage(shape=FrontRequest(config), early=("bank", "write"))
         m.submodules.loader = loader = ChannelLoader(config=config)
 
         # Instructions inside, and that whose done it is: each Evict has a row in the walker or in the queues behind it, which bound them.
@@ -156,10 +157,10 @@ class OutputStage(wiring.Component):
 
     def _write(self, m: Module, queue: Fifo, front: WideStage, loader: ChannelLoader) -> None:
         """Shares the SBUF port: reads while a LoadChannel runs, else writes. Both never wait at once, so `front` is empty at each change."""
-        ahead, write = front.i.payload, queue.o.payload
+        ahead, behind, request, write = front.i.payload, front.o.payload, self.sbuf.request.payload, queue.o.payload
         m.d.comb += [
             front.i.valid.eq(Mux(loader.o_busy, loader.sbuf.request.valid, queue.o.valid)),
-            ahead.address.eq(Mux(loader.o_busy, loader.sbuf.request.payload.address, write.address)),
+            Cat(ahead.line, ahead.bank).eq(Mux(loader.o_busy, loader.sbuf.request.payload.address, write.address)),
             ahead.write.eq(~loader.o_busy),
             ahead.mask.eq(write.mask),
             ahead.data.eq(write.data),
@@ -167,7 +168,8 @@ class OutputStage(wiring.Component):
             loader.sbuf.request.ready.eq(front.i.ready & loader.o_busy),
             queue.o.ready.eq(front.i.ready & ~loader.o_busy),
             self.sbuf.request.valid.eq(front.o.valid),
-            *(self.sbuf.request.payload[name].eq(front.o.payload[name]) for name in self.sbuf.request.payload.shape().members),
+            request.address.eq(Cat(behind.line, behind.bank)),
+            *(request[name].eq(behind[name]) for name in ("write", "mask", "data")),
             front.o.ready.eq(self.sbuf.request.ready),
             loader.sbuf.response.valid.eq(self.sbuf.response.valid),
             loader.sbuf.response.data.eq(self.sbuf.response.data),
