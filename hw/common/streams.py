@@ -161,7 +161,8 @@ class WideStage(wiring.Component):
             return Cat(Value.cast(payload[name]) for name in names)
 
         coming, late = fields(self.i.payload, self._early), fields(self.i.payload, self._late)
-        m.submodules.early = stage = Stage(shape=len(coming))
+        # There may be nothing of it, as the bank of an address where there is one bank.
+        m.submodules.early = stage = Stage(shape=max(1, len(coming)))
         m.submodules.storage = storage = memory.Memory(shape=len(late), depth=2, init=[])
         write, read = storage.write_port(), storage.read_port(domain="comb")
         m.d.comb += [

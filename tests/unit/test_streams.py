@@ -103,7 +103,11 @@ def wide_stage():
     return WideStage(shape=data.StructLayout({"low": 3, "middle": 2, "high": 3}), early=("middle",))
 
 
-STAGES = pytest.mark.parametrize("make", [lambda: Stage(shape=8), wide_stage], ids=["Stage", "WideStage"])
+def nothing_early():
+    return WideStage(shape=data.StructLayout({"low": 8, "none": 0}), early=("none",))
+
+
+STAGES = pytest.mark.parametrize("make", [lambda: Stage(shape=8), wide_stage, nothing_early], ids=["Stage", "WideStage", "nothing early"])
 
 
 @STAGES
