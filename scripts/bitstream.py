@@ -31,7 +31,7 @@ from .bitstream_flows import FLOWS, Flow, constraint_files, copy_constraints, lo
 from .files import written_whole
 from .fpga_parts import part_of, require_fit, require_room
 
-#: Seeds of the placement, tried in this order until one meets the clock.
+#: Seeds of the placement. That of the board is tried first, then the others in this order, until one meets the clock.
 SEEDS = (1, 2, 3, 4, 5)
 #: What a bitstream is made by, beside the hardware.
 _SOURCES = ("sim/verilog.py", "sim/synthesis.py", "scripts/bitstream.py", "scripts/bitstream_flows.py", "scripts/fpga_parts.py")
@@ -52,6 +52,11 @@ def with_config(board: Board, name: str) -> Board:
     return replace(board, config=replace(config, multiplier=multiplier))
 
 
+def seeds_of(board: Board) -> tuple[int, ...]:
+    """The seeds that are tried where nobody says which."""
+    return (board.seed, *(seed for seed in SEEDS if seed != board.seed))
+
+
 def result_folder(board: Board) -> Path:
     """Where `build` puts the results."""
     from hw.boards.boards import BOARDS
@@ -61,7 +66,7 @@ def result_folder(board: Board) -> Path:
     return build_root() / "bitstream" / (f"{board.name}_{board.config.name}" if changed else board.name)
 
 
-def build(board: Board, *, inner: wiring.Component | None = None, seeds: tuple[int, ...] = SEEDS, say: Say = print) -> dict[str, Any]:
+def build(board: Board, *, inner: wiring.Component | None = None, seeds: tuple[int, ...] | None = None, say: Say = print) -> dict[str, Any]:
     """Makes the bitstream of a board, or finds it made; the result is what stands in `<board>.json` beside it, and `cached`.
 
     Parameters
@@ -70,8 +75,8 @@ def build(board: Board, *, inner: wiring.Component | None = None, seeds: tuple[i
         Of a family that has tools here (`FLOWS`).
     inner : wiring.Component
         Takes the place of `BoardTop`, for tests.
-    seeds : tuple of int
-        Tried in order; the first that meets the clock is taken.
+    seeds : tuple of int, optional
+        Tried in order; the first that meets the clock is taken. Those of `seeds_of` by default.
     say : callable
         Gets a line on what is done next.
 
@@ -84,7 +89,7 @@ def build(board: Board, *, inner: wiring.Component | None = None, seeds: tuple[i
     SynthesisError
         if a tool is missing or fails.
     """
-    folder, flow = result_folder(board), FLOWS[board.family]
+    folder, flow, seeds = result_folder(board), FLOWS[board.family], seeds or seeds_of(board)
     require_room(board)
     sources = _sources_key(board, seeds) if inner is None else ""
     result = _kept(folder, board, sources)
@@ -114,9 +119,9 @@ def build(board: Board, *, inner: wiring.Component | None = None, seeds: tuple[i
     return {**result, "cached": not built}
 
 
-def known(board: Board, *, seeds: tuple[int, ...] = SEEDS) -> dict[str, Any] | None:
+def known(board: Board, *, seeds: tuple[int, ...] | None = None) -> dict[str, Any] | None:
     """What was made of a board with the sources and tools of today; None if that has not been done."""
-    return _kept(result_folder(board), board, _sources_key(board, seeds))
+    return _kept(result_folder(board), board, _sources_key(board, seeds or seeds_of(board)))
 
 
 def _make(board: Board, flow: Flow, verilog: str, seeds: tuple[int, ...], entry: Path, say: Say, seconds: dict[str, float]) -> None:

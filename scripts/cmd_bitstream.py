@@ -27,9 +27,9 @@ a machine with two cores, which other work may have slowed down. A board without
 """
 
 
-def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     if value is None:
-        return SEEDS
+        return None
     if not all(part.isdecimal() for part in value.split(",")):
         raise click.BadParameter(f"seeds must be whole numbers with commas between them, not {value!r}")
     return tuple(int(part) for part in value.split(","))
@@ -73,7 +73,7 @@ def page(results: list[dict[str, Any]]) -> str:
     return "\n".join([*text, f"Tools: {tools}.\n"])
 
 
-def _one(name: str, config: str | None, seeds: tuple[int, ...]) -> dict[str, Any]:
+def _one(name: str, config: str | None, seeds: tuple[int, ...] | None) -> dict[str, Any]:
     begin = time.monotonic()
 
     def say(text: str) -> None:
@@ -90,11 +90,13 @@ def _one(name: str, config: str | None, seeds: tuple[int, ...]) -> dict[str, Any
 @click.argument("boards", nargs=-1)
 @click.option("--config", help="Another named configuration than the board's own.")
 @click.option(
-    "--seeds", callback=_seeds, help=f"Of the placement, tried in order, with commas between; by default {','.join(map(str, SEEDS))}."
+    "--seeds",
+    callback=_seeds,
+    help=f"Of the placement, tried in order, with commas between; by default that of the board, then {','.join(map(str, SEEDS))}.",
 )
 @click.option("--write", is_flag=True, help="Writes docs/bitstreams.md, with every bitstream made of the sources as they are.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON on standard output.")
-def bitstream(boards: tuple[str, ...], config: str | None, seeds: tuple[int, ...], write: bool, as_json: bool) -> int:
+def bitstream(boards: tuple[str, ...], config: str | None, seeds: tuple[int, ...] | None, write: bool, as_json: bool) -> int:
     """Makes the bitstreams of BOARDS, all by default.
 
     What was made of the same sources with the same tools is not made again. A board that fails does not stop the others; status 1 if one does.

