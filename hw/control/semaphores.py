@@ -138,7 +138,8 @@ class Semaphores(wiring.Component):
         waiting, behind, ahead = (Signal(len(ports), name=name) for name in ("waiting", "behind", "ahead"))
         m.d.comb += [
             waiting.eq(self.standing & ~self.turn),
-            ahead.eq(waiting & behind),
+            # The one whose turn it is is not behind itself.
+            ahead.eq(self.standing & behind),
         ]
         # Whether some request comes before that of the same number: of those behind, or if there is none, of all.
         passed = [Mux(ahead.any(), ahead[:number].any(), waiting[:number].any()) for number in range(len(ports))]
