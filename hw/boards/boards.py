@@ -27,7 +27,7 @@ BOARDS: dict[str, Board] = {
     for board in (
         Board(
             name="ulx3s_85f", doc="Radiona ULX3S with LFE5U-85F-6BG381C", device="85k",
-            config=replace(_small, multiplier="ecp5"), chip_hz=75_000_000, baud=1_500_000, memory_bytes=128 << 10,
+            config=replace(_small, multiplier="ecp5"), chip_hz=100_000_000, baud=2_000_000, memory_bytes=128 << 10,
             programmer="ulx3s", **_ULX3S,
         ),
         Board(

@@ -107,7 +107,8 @@ class LoadDma(wiring.Component):
             Cat(queue.i.payload.line, queue.i.payload.bank).eq(walk.lines.payload.address),
             queue.i.payload.last.eq(walk.lines.payload.last),
             queue.i.payload.data.eq(beat.payload.data),
-            walk.lines.ready.eq(queue.i.valid & queue.i.ready),
+            # Of a beat that is not written, too: what is walked to after it is dropped anyway.
+            walk.lines.ready.eq(beat.valid & queue.i.ready),
             # One cycle after the last beat, from a flip-flop: in the cycle after any beat the burst it belongs to is still the oldest.
             tracker.oldest.ready.eq(ended),
             self.error.cause.eq(Cause.READ_ERROR),
