@@ -24,6 +24,7 @@ from hw.common.config import ChipConfig
 from sim import synthesis
 from sim.synthesis import SynthesisError, call_tool, run_tool, synthesise, tool_versions
 from sim.verilated.cache import BuildCache, content_key
+from sim.verilated.sources import EMITTER
 from sim.verilated.toolchain import build_root, repository_root
 from sim.verilog import emit
 
@@ -34,7 +35,7 @@ from .fpga_parts import part_of, require_fit, require_room
 #: Seeds of the placement. That of the board is tried first, then the others in this order, until one meets the clock.
 SEEDS = (1, 2, 3, 4, 5)
 #: What a bitstream is made by, beside the hardware.
-_SOURCES = ("sim/verilog.py", "sim/synthesis.py", "scripts/bitstream.py", "scripts/bitstream_flows.py", "scripts/fpga_parts.py")
+_SOURCES = (*EMITTER, "sim/synthesis.py", "scripts/bitstream.py", "scripts/bitstream_flows.py", "scripts/fpga_parts.py")
 
 Say = Callable[[str], None]
 

@@ -4,7 +4,7 @@ Amaranth's own back end emits one Verilog module per *instance*, named after its
 elements become 256 modules, which a C++ build of the simulation pays for 256 times. Here each `wiring.Component` is
 converted on its own, with the ports its signature declares; components whose text comes out equal share one module, named
 after the class (`Fp32Adder` -> `fp32_adder`; a second variant of the class is `fp32_adder_2`). Parents instantiate it.
-Components of one class with equal attributes and members are elaborated once.
+Components of one class with equal attributes and members (`sim.identity`) are elaborated once.
 
 A component behind a `ResetInserter` or a `DomainRenamer` is the module it would be without, with other things on its clock and reset ports.
 
@@ -17,20 +17,21 @@ version is pinned in `pyproject.toml`, and `tests/flow/test_verilog.py` fails fi
 
 from __future__ import annotations
 
-import dataclasses
-import enum
 import os
 import re
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any
 from unittest import mock
 
 from amaranth.back import rtlil, verilog
-from amaranth.hdl import ClockSignal, DomainRenamer, Elaboratable, ResetInserter, ResetSignal, Shape, Signal, Value
+from amaranth.hdl import ClockSignal, DomainRenamer, Elaboratable, ResetInserter, ResetSignal, Signal, Value
 from amaranth.hdl._ast import SignalDict, SignalSet
 from amaranth.hdl._ir import Design, Fragment, Instance, PortDirection
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
+
+from .identity import identity
 
 __all__ = ["emit", "emit_rtlil", "module_names"]
 
@@ -54,80 +55,6 @@ def _signature_ports(component: Any) -> Ports | None:
     return ports
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether `repr` tells everything about a value that an `elaborate()` could depend on."""
-    if isinstance(value, list | tuple | set | frozenset):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return all(_is_plain(getattr(value, item.name)) for item in dataclasses.fields(value))
-    return value is None or isinstance(value, int | float | str | enum.Enum | Shape | data.Layout)
-
-
-class _Opaque(Exception):
-    """A value that does not tell everything an `elaborate()` could depend on."""
-
-
-class _Describer:
-    """Descriptions of values that are equal only if hardware made from the values is equal too.
-
-    Members
-    -------
-    signals : list of Signal
-        Those found: signals of the parts of a component.
-    """
-
-    def __init__(self) -> None:
-        self.signals: list[Signal] = []
-        # What was met keeps its number, so that two names for one object differ from two equal objects, and circles end.
-        self._met: dict[int, int] = {}
-
-    def describe(self, value: Any) -> Any:
-        """The description; `_Opaque` if there is none."""
-        if _is_plain(value):
-            return repr(value)
-        if isinstance(value, list | tuple):
-            return type(value).__name__, tuple(map(self.describe, value))
-        if isinstance(value, dict):
-            return "dict", tuple((self.describe(key), self.describe(item)) for key, item in value.items())
-        if id(value) in self._met:
-            return "met", self._met[id(value)]
-        self._met[id(value)] = len(self._met)
-        if isinstance(value, Signal):
-            self.signals.append(value)
-            return "Signal", value.name, repr(value.shape()), value.init
-        if isinstance(value, data.View):
-            return "View", repr(value.shape()), self.describe(Value.cast(value))
-        if callable(value) or isinstance(value, Value) or not hasattr(value, "__dict__"):
-            raise _Opaque
-        if any(vars(base).get("__slots__") for base in type(value).__mro__):
-            raise _Opaque
-        return type(value), self.attributes(value)
-
-    def attributes(self, value: Any) -> Any:
-        """Description of everything an object knows, but for what Amaranth keeps in it."""
-        return tuple(
-            (name, self.describe(item)) for name, item in sorted(vars(value).items()) if not name.startswith(("_MustUse__", "_Component__"))
-        )
-
-
-def _identity(component: Any, ports: Ports) -> tuple[tuple[Any, ...] | None, list[Signal]]:
-    """A key, equal for components that elaborate to equal hardware (None where their attributes do not tell), and the signals of its parts."""
-    describer = _Describer()
-    own = set(component.signature.members)
-    try:
-        state = tuple(
-            (name, describer.describe(value))
-            for name, value in sorted(vars(component).items())
-            if name not in own and not name.startswith(("_MustUse__", "_Component__"))
-        )
-    except _Opaque:
-        return None, []
-    members = tuple((name, repr(signal.shape()), signal.init, direction) for name, (signal, direction) in ports.items())
-    return (type(component), state, members), describer.signals
-
-
 def _snake(name: str) -> str:
     """`Fp32Adder` -> `fp32_adder`, `PE` -> `pe`, `AXIWriter` -> `axi_writer`."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
@@ -149,7 +76,7 @@ def _mark_used(value: Any) -> None:
         _mark_used(list(value.values()))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class _Module:
     """A module that was written: its name, and what its clock and reset ports connect to."""
 
@@ -200,7 +127,7 @@ class _Emitter:
         ports = _signature_ports(obj)
         if not ports:
             return self._get(obj, platform)
-        key, parts = _identity(obj, ports)
+        key, parts = identity(obj, ports)
         # Objects do not survive to the next attempt, and a class may be made anew for it: names do.
         owner = repr(key) if key else f"{type(obj).__module__}.{type(obj).__qualname__}"
         if owner in self._kept_inside:

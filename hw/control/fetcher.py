@@ -109,8 +109,7 @@ class Fetcher(wiring.Component):
         place = self._collect(m, queue.i, stale, refused, broken, returned, started)
         with m.If(started):
             # Nothing is asked for in this cycle, and what returns is still of the job before.
-            m.d.sync += stale.eq(outstanding - returned)
-            m.d.sync += [remaining.eq(count), number.eq(base[low:]), place.eq(base)]
+            m.d.sync += [stale.eq(outstanding - returned), remaining.eq(count), number.eq(base[low:]), place.eq(base)]
         with m.If(self.i_start):
             m.d.sync += [more.eq(0), refused.eq(0), broken.eq(0), reserved.eq(0)]
         return m

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..common.config import MULTIPLIERS
-from ..tensor.multiplier.mult18x18d import mult18x18d
+from ..common.mult18x18d import mult18x18d
 
 #: Bits of a multiplier and of a shift field, and the largest shift; larger ones act as this one.
 MULTIPLIER_BITS, SHIFT_BITS, SHIFT_MAX = 16, 6, 47

@@ -1,4 +1,4 @@
-// Model of the ECP5's MULT18X18D, as far as hw/tensor/multiplier/mult18x18d.py uses it: any other setting ends the simulation.
+// Model of the ECP5's MULT18X18D, as far as hw/common/mult18x18d.py uses it: any other setting ends the simulation.
 //
 // Behaviour by Lattice FPGA-TN-02205, "ECP5 and ECP5-5G sysDSP Usage Guide": operands signed where SIGNEDA and SIGNEDB say so; input registers A and B
 // with a clock enable each; a pipeline register; an output register. All on CLK0, enabled by CE0 or CE1, reset by RST0, synchronously. An input without a net is 0.

@@ -14,12 +14,12 @@ from hw.common.noc import NocConfig
 
 from . import library
 from .build import BuildOptions, build_library
-from .sources import cached_verilog
+from .sources import EMITTER, cached_verilog
 
 #: Name of the top module.
 TOP = "meshium_noc"
 #: What decides what Verilog a mesh becomes.
-NOC_SOURCES = ("hw/noc", "hw/common", "sim/verilog.py")
+NOC_SOURCES = ("hw/noc", "hw/common", *EMITTER)
 
 
 class Job(ctypes.Structure):

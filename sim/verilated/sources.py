@@ -15,8 +15,10 @@ from pathlib import Path
 from . import toolchain
 from .cache import BuildCache
 
+#: What turns hardware into Verilog.
+EMITTER = ("sim/verilog.py", "sim/identity.py")
 #: Folders and files of the repository that decide what Verilog a chip becomes.
-HARDWARE = ("hw", "sim/verilog.py")
+HARDWARE = ("hw", *EMITTER)
 
 
 def _process_began() -> float:

@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Module, Signal, signed
 
 from hw.common.config import CONFIGS, ChipConfig, ConfigError
-from hw.tensor.multiplier.mult18x18d import mult18x18d
+from hw.common.mult18x18d import mult18x18d
 from hw.tensor.tile import Tile
 from hw.vector.requantise import Requantise
 from sim.synthesis import FLOWS, synthesise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -44,6 +45,13 @@ class _Maker:
 
 def get(make: _Maker, folder: Path, **parts: str) -> str:
     return cached_verilog(parts, make, label="thing", places=PLACES, cache=BuildCache(root=folder))
+
+
+def test_the_emitter_is_known_whole() -> None:
+    """A module of `sim` that the emitter imports decides what it writes as much."""
+    root = toolchain.repository_root()
+    imported = {name for file in sources.EMITTER for name in re.findall(r"^from \.(\w+) import", (root / file).read_text(), re.MULTILINE)}
+    assert imported and {f"sim/{name}.py" for name in imported} <= set(sources.EMITTER) <= set(sources.HARDWARE)
 
 
 @pytest.mark.usefixtures("tree")

@@ -1,4 +1,4 @@
-"""A processing element's multiplier in a MULT18X18D of Lattice ECP5, with its own registers (mult18x18d.py)."""
+"""A processing element's multiplier in a MULT18X18D of Lattice ECP5, with its own registers (hw/common/mult18x18d.py)."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from amaranth.hdl import Const, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from ...common.mult18x18d import mult18x18d
 from .generic import delayed, foreground
-from .mult18x18d import mult18x18d
 from .port import OPERAND_BITS, PRODUCT_BITS, MultiplierPort
 
 
