@@ -15,6 +15,8 @@ from sw.runtime.bringup.ladder import FAILED, PASSED, SKIPPED, WARNED, Outcome
 from .files import written_whole
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+#: Result of walks that passed, but of fewer than were wanted.
+INTERRUPTED = "interrupted"
 #: How the terminal shows an end.
 STYLES = {PASSED: "green", WARNED: "yellow", FAILED: "bold red", SKIPPED: "dim"}
 
@@ -45,6 +47,21 @@ def culprits(loops: Sequence[Sequence[Outcome]]) -> list[str]:
     """What failing and warned rungs said, each once, in order."""
     found = [f"{item.rung}: {item.message}" for status in (FAILED, WARNED) for loop in loops for item in loop if item.status == status]
     return list(dict.fromkeys(found))
+
+
+def result(loops: Sequence[Sequence[Outcome]], *, wanted: int) -> dict[str, Any]:
+    """What was found in the walks there were, of `wanted`; one at least. Part of `write_report`'s values.
+
+    `result` is "failed" if a rung did, else "interrupted" if there were fewer walks than wanted, else "passed", which alone is `ok`.
+    """
+    failed = sum(item.status == FAILED for loop in loops for item in loop)
+    verdict = FAILED if failed else INTERRUPTED if len(loops) < wanted else PASSED
+    # A board says what it is.
+    known = [{"config": item.figures["config"]} for item in loops[0] if item.rung == "identity" and "config" in item.figures]
+    return (known[0] if known else {}) | {
+        "ok": verdict == PASSED, "result": verdict, "failed": failed, "wanted": wanted, "culprits": culprits(loops), "rungs": summary(loops),
+        "loops": [[item.as_dict() for item in loop] for loop in loops],
+    }  # fmt: skip
 
 
 def write_report(folder: Path, values: dict[str, Any]) -> list[Path]:

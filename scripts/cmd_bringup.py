@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from hw.common.config import CONFIGS, ChipConfig
-from sw.runtime.bringup.ladder import FAILED, NAMES, Outcome, climb
+from sw.runtime.bringup.ladder import NAMES, Outcome, climb
 from sw.runtime.bringup.session import Session
 from sw.runtime.device import BOARD_PREFIX
 
-from .bringup_report import culprits, summary, table, write_report
+from .bringup_report import result, table, write_report
 from .console import console, fail, print_json, working
 from .simulation import Probability, check_device, device_options
 
@@ -46,42 +46,54 @@ def bringup(
 ) -> int:  # fmt: skip
     """Walks up the ladder from the first octet to classified digits, and names whoever is to blame for what does not work.
 
-    A rung that fails stops only those that cannot be tried without it. Exit status 0 only if none failed.
+    A rung that fails stops only those that cannot be tried without it. Exit status 0 only if none failed. After Ctrl-C the
+    walks that were completed are reported, with status 130.
     """
     _check(device_name, only, drop_octets)
     config = None if config_name is None else ChipConfig.named(config_name)
     started, begin = datetime.now(UTC), time.monotonic()
-    walks: list[list[Outcome]] = []
+    if report_folder:
+        # What a soak of days finds must have a place before it begins.
+        Path(report_folder).mkdir(parents=True, exist_ok=True)
     with simulated_device(device_name, config, drop_octets=drop_octets, seed=seed) as (name, chosen):
-        for walk in range(loops):
-            session = Session(name, chosen, seed=seed + walk, stress_seconds=stress_seconds)
-            try:
-                walks.append(
-                    climb(session, only, lambda rung: console.print(f"  {rung} ...", style="dim") if console.is_terminal else None)
-                )
-            finally:
-                session.close()
-            console.print(table(walks[-1], title=f"bring-up of {device_name}" + (f", walk {walk + 1} of {loops}" if loops > 1 else "")))
-    failed = sum(item.status == FAILED for walk_outcomes in walks for item in walk_outcomes)
-    identity = next((item.figures for item in walks[0] if item.rung == "identity"), {})
+        walks = _soak(loops, lambda walk: Session(name, chosen, seed=seed + walk, stress_seconds=stress_seconds), only, device_name)
     values: dict[str, Any] = {
-        "ok": failed == 0, "device": device_name, "config": identity.get("config", chosen.name if chosen else ""), "seed": seed,
-        "started": started.strftime("%Y-%m-%d %H:%M:%S UTC"), "seconds": round(time.monotonic() - begin, 3), "culprits": culprits(walks),
-        "rungs": summary(walks), "loops": [[item.as_dict() for item in walk_outcomes] for walk_outcomes in walks],
-    }  # fmt: skip
+        "device": device_name, "config": chosen.name if chosen else "", "seed": seed, "started": started.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "seconds": round(time.monotonic() - begin, 3),
+    } | result(walks, wanted=loops)  # fmt: skip
     for path in write_report(Path(report_folder), values) if report_folder else []:
         console.print(f"wrote {path}", soft_wrap=True)
     if as_json:
         print_json(values)
+    failed = values["failed"]
+    verdict = f"{failed} rung{'s' * (failed > 1)} failed; {values['culprits'][0]}" if failed else "no rung failed"
+    if len(walks) < loops:
+        fail(f"interrupted after {len(walks)} of {loops} walks; {verdict}")
+        return 130
     if failed:
-        fail(f"{failed} rung{'s' * (failed > 1)} failed; {values['culprits'][0]}")
+        fail(verdict)
     return 1 if failed else 0
+
+
+def _soak(wanted: int, session: Callable[[int], Session], only: tuple[str, ...], title: str) -> list[list[Outcome]]:
+    """So many walks up the ladder, each with a session of its own; fewer, but one at least, after Ctrl-C."""
+    walks: list[list[Outcome]] = []
+    try:
+        for walk in range(wanted):
+            with closing(session(walk)) as opened:
+                walks.append(climb(opened, only, lambda rung: console.print(f"  {rung} ...", style="dim") if console.is_terminal else None))
+            console.print(table(walks[-1], title=f"bring-up of {title}" + (f", walk {walk + 1} of {wanted}" if wanted > 1 else "")))
+    except KeyboardInterrupt:
+        # A soak is ended by hand as often as not: the walks that were completed count.
+        if not walks:
+            raise
+    return walks
 
 
 def _check(device_name: str, only: tuple[str, ...], drop_octets: float) -> None:
     """Bad usage, before anything is built."""
     if device_name != SIMULATED:
-        check_device(device_name)
+        check_device(device_name, SIMULATED)
         if drop_octets:
             raise click.BadParameter(f"--drop-octets must come with --device {SIMULATED}, not {device_name!r}")
     for name in only:

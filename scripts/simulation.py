@@ -85,8 +85,8 @@ def common_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def check_device(name: str) -> None:
-    """Raises click.BadParameter unless there could be such a device."""
+def check_device(name: str, *more: str) -> None:
+    """Raises click.BadParameter unless there could be such a device; the message lists `more` names that the command takes itself."""
     if name.startswith(BOARD_PREFIX):
         # Brings in the serial port, which other devices do not need.
         from sw.runtime.board import BoardAddress
@@ -96,7 +96,7 @@ def check_device(name: str) -> None:
         except DeviceError as error:
             raise click.BadParameter(f"--{error}") from error
     elif name not in DEVICES:
-        raise click.BadParameter(f"--device must be one of {', '.join(DEVICES)}, {BOARD_PREFIX}PORT, not {name!r}")
+        raise click.BadParameter(f"--device must be one of {', '.join((*more, *DEVICES))}, {BOARD_PREFIX}PORT, not {name!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ import sim.golden.board
 from hw.common.config import CONFIGS, ChipConfig
 from hw.common.registers import REGISTERS
 from hw.host.protocol import BLOCK_BYTES, SELF_TEST_BASE, WORD_BYTES, Space
-from scripts.bringup_report import culprits, summary, table, write_report
+from scripts import cmd_bringup
+from scripts.bringup_report import culprits, result, summary, table, write_report
 from scripts.meshium import main
 from sim.board_faults import BOARD_FAULTS
 from sim.golden.board import GoldenBoard
@@ -295,10 +296,8 @@ def test_report(tmp_path: Any) -> None:
         "skipped": 0,
         "longest_seconds": 2.0,
     }
-    values = {
-        "ok": False, "device": "board:X", "config": "small", "seed": 1, "started": "now", "seconds": 3.5, "culprits": culprits(loops),
-        "rungs": summary(loops), "loops": [[item.as_dict() for item in loop] for loop in loops],
-    }  # fmt: skip
+    values = {"device": "board:X", "config": "small", "seed": 1, "started": "now", "seconds": 3.5} | result(loops, wanted=2)
+    assert not values["ok"] and (values["result"], values["failed"], values["config"]) == ("failed", 2, "small")
     paths = write_report(tmp_path / "new", values)
     assert json.loads(paths[0].read_text()) == values
     html = paths[1].read_text()
@@ -314,6 +313,10 @@ def test_report(tmp_path: Any) -> None:
 
     Reader().feed(html)
     assert "loses <some>" in "".join(texts) and not links and "line 3 [bit 1]" in html and html.count("<h2>Walk") == 2
+    assert "FAILED" in texts and "2 walks up the ladder" in html
+    write_report(tmp_path / "new", values | {"result": "interrupted", "wanted": 100})
+    html = paths[1].read_text()
+    assert '"warned">INTERRUPTED<' in html and "2 of 100 walks up the ladder" in html
     assert table(OUTCOMES, title="t").row_count == 3
 
 
@@ -332,10 +335,43 @@ def test_command(capsys: pytest.CaptureFixture, tmp_path: Any, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    ("broken", "verdict"), [(False, "no rung failed"), (True, "2 rungs failed; tensor: column 3 of the array is dead")]
+)
+def test_an_interrupted_soak_reports_what_it_completed(
+    capsys: pytest.CaptureFixture, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, broken: bool, verdict: str
+) -> None:
+    completed, whole = [], cmd_bringup.climb
+
+    def climb(*arguments: Any) -> list[Outcome]:
+        if len(completed) == 2:
+            raise KeyboardInterrupt
+        completed.append(whole(*arguments))
+        return completed[-1]
+
+    monkeypatch.setattr(cmd_bringup, "climb", climb)
+    if broken:
+        monkeypatch.setattr(under_test, "open_device", lambda *_, **__: Device(FaultyChip("column")))
+    folder = tmp_path / "deep" / "soak"
+    assert main(["bringup", "--device", "golden", "--only", "tensor", "--loop", "1000000", "--json", "--report", str(folder)]) == 130
+    captured = capsys.readouterr()
+    values = json.loads(captured.out)
+    assert values == json.loads((folder / "bringup.json").read_text())
+    assert (values["ok"], values["result"], len(values["loops"])) == (False, "failed" if broken else "interrupted", 2)
+    assert f"meshium: error: interrupted after 2 of 1000000 walks; {verdict}" in captured.err
+
+
+def test_a_report_without_a_place_is_refused_before_the_walk(capsys: pytest.CaptureFixture, tmp_path: Any) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["bringup", "--device", "golden", "--report", str(tmp_path / "file")]) == 1
+    captured = capsys.readouterr()
+    assert "File exists" in captured.err and "link" not in captured.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--only", "moon"], "--only must be one of link, identity"),
-        (["--device", "moon"], "--device must be one of"),
+        (["--device", "moon"], "--device must be one of sim, golden"),
         (["--device", "golden", "--drop-octets", "0.1"], "--drop-octets must come with --device sim, not 'golden'"),
         (["--loop", "0"], "0 is not in the range"),
     ],
