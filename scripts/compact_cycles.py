@@ -11,7 +11,8 @@ import sys
 from hw.common.config import CONFIGS
 from hw.common.isa import ENGINES, INSTRUCTIONS, pack
 from hw.common.registers import REGISTERS, engine_register
-from sim.verilated.chip import DramModel, VerilatedChip
+from sim.verilated.chip import VerilatedChip
+from sim.verilated.dram import DramModel
 
 from .markdown import table
 

@@ -10,7 +10,6 @@ import ctypes
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +23,10 @@ from . import library
 from .build import BuildOptions
 from .design import chip_library, top_name
 from .dram import DramModel, probability_threshold
+from .errors import ProtocolError, RegisterError, SimulationError, SimulationTimeout
+from .speed import Benchmark
 
-__all__ = [
-    "Benchmark",
-    "DramModel",
-    "EVENT_DTYPE",
-    "ProtocolError",
-    "RegisterError",
-    "SimulationError",
-    "SimulationTimeout",
-    "VerilatedChip",
-]
+__all__ = ["EVENT_DTYPE", "VerilatedChip"]
 
 #: One entry of the trace log. `kind`: 0 start and 1 done of an instruction on `channel` (bits of `trace_start`), 2 a new state `value`
 #: (names in `STATES`) of the engine with index `channel`.
@@ -48,41 +40,6 @@ _UNTIL_INTERRUPT, _UNTIL_HOST_IDLE, _UNTIL_DRAM_IDLE = 1, 2, 4
 _CHUNK = 16384
 #: Cycles a register access may take.
 _REGISTER_LIMIT = 10_000
-
-
-class SimulationError(RuntimeError):
-    """The model itself ended the simulation: an assertion or `$finish`."""
-
-
-class ProtocolError(SimulationError):
-    """The chip broke a rule of AXI4 or AXI4-Lite; the message is about the first time it did."""
-
-
-class RegisterError(SimulationError):
-    """A register access was answered with an error."""
-
-
-class SimulationTimeout(TimeoutError):
-    """A limit of cycles was reached; the message says where each engine stands."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """Cycles and seconds of the same work done twice: through Python, and as a bare C++ loop over recorded inputs."""
-
-    cycles: int
-    seconds: float
-    bare_seconds: float
-
-    @property
-    def hertz(self) -> float:
-        """Simulated cycles a second from Python."""
-        return self.cycles / self.seconds
-
-    @property
-    def ratio(self) -> float:
-        """Speed from Python over speed of the bare loop."""
-        return self.bare_seconds / self.seconds
 
 
 class VerilatedChip:

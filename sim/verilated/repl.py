@@ -15,7 +15,8 @@ from sw.runtime.device import Device
 from sw.runtime.errors import DeviceError
 from sw.runtime.matmul import run_matmul
 
-from .chip import DramModel, VerilatedChip
+from .chip import VerilatedChip
+from .dram import DramModel
 from .toolchain import ToolError
 
 #: DRAM of the chip at the prompt.

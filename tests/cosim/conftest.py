@@ -3,7 +3,8 @@
 import pytest
 
 from sim.golden.chip import GoldenChip
-from sim.verilated.chip import DramModel, VerilatedChip
+from sim.verilated.chip import VerilatedChip
+from sim.verilated.dram import DramModel
 
 from .error_jobs import DRAM_BYTES, fill
 from .test_programs import COMPACT, MIXED

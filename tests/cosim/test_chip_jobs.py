@@ -6,7 +6,8 @@ import pytest
 from hw.common.isa import ENGINES
 from hw.common.registers import engine_register
 from sim.golden.chip import GoldenChip
-from sim.verilated.chip import DramModel, VerilatedChip
+from sim.verilated.chip import VerilatedChip
+from sim.verilated.dram import DramModel
 from tb.vip.programs import ProgramGenerator
 
 from .error_jobs import DRAM_BYTES, GOOD_JOB, NAMES, Job, finish, good, prepare, read, word, write

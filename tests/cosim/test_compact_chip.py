@@ -6,7 +6,8 @@ from hw.common.isa import Cause
 from hw.common.registers import REGISTERS, engine_register
 from hw.compact.program import BOOT_CYCLES, START_CYCLES
 from sim.golden.chip import GoldenChip
-from sim.verilated.chip import DramModel, VerilatedChip
+from sim.verilated.chip import VerilatedChip
+from sim.verilated.dram import DramModel
 
 from .error_jobs import BIT, DRAM_BYTES, GOOD_JOB, NAMES, Job, both, fill, finish, good, prepare, read, write
 from .test_programs import COMPACT

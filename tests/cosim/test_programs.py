@@ -9,7 +9,8 @@ from hw.common.config import CONFIGS, ChipConfig
 from hw.common.isa import ENGINES
 from hw.common.registers import REGISTERS, engine_register
 from sim.golden.chip import GoldenChip
-from sim.verilated.chip import DramModel, VerilatedChip
+from sim.verilated.chip import VerilatedChip
+from sim.verilated.dram import DramModel
 from tb.vip.programs import ProgramGenerator, RandomProgram
 
 #: Small enough to build quickly, with floats and more than one SBUF bank in use.

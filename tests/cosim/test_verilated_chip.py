@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from hw.common.config import CONFIGS, ChipConfig, ConfigError
-from sim.verilated.chip import DramModel, ProtocolError, RegisterError, SimulationError, SimulationTimeout, VerilatedChip
+from sim.verilated.chip import VerilatedChip
+from sim.verilated.dram import DramModel
+from sim.verilated.errors import ProtocolError, RegisterError, SimulationError, SimulationTimeout
 
 from .copier import ACTION, BEATS, GO, RESPONSES, SILENT, SOURCE, TAKE_BACK, TARGET, Copier
 
