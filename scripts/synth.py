@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from statistics import median
@@ -145,9 +144,3 @@ def _identity(name: str) -> str:
     limits = [wanted.max_luts, wanted.min_mhz, wanted.min_worst_mhz]
     settings = json.dumps([tools(name), FLOWS["xcup"], FLOWS[part.family], part.options, wanted.seeds, limits], sort_keys=True)
     return hashlib.sha256((settings + emit(_framed(name), name=name, initial_values=False)).encode()).hexdigest()
-
-
-if __name__ == "__main__":
-    from .meshium import main
-
-    sys.exit(main(["synth", *sys.argv[1:]]))

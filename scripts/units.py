@@ -26,6 +26,7 @@ from hw.noc.router import Router
 from hw.tensor.pe import Pe
 from hw.tensor.tile import Tile
 from hw.vector.output import OutputStage
+from hw.vector.requantise import Requantise
 
 from .synth_loop import LoopedRouter
 
@@ -140,6 +141,7 @@ UNITS: dict[str, Unit] = {
     "tile_4x4": _of(Tile, "tile, 4x4 int8", config=SMALL_4X4),
     "tile_8x8": _of(Tile, "tile, 8x8 int8", min_mhz=200.0, min_worst_mhz=185.0),
     "tile_8x8_generic": _of(Tile, "tile, 8x8 int8, multipliers left to synthesis", config=ChipConfig.named("small")),
+    "tile_8x8_own": _of(Tile, "tile, 8x8 int8, stationary operand in MULT18X18D", config=replace(SMALL, multiplier_stages=3)),
     "psum": _of(PsumBanks, "PSUM"),
     "sbuf_bank": Unit(doc="SBUF bank", make=_bank),
     "sbuf": _of(Sbuf, "SBUF with its arbiters"),
@@ -148,6 +150,8 @@ UNITS: dict[str, Unit] = {
     "load_sequencer": _of(Sequencer, "sequencer of the load DMA", engine="load"),
     "tensor_sequencer": _of(Sequencer, "sequencer of the tensor engine", engine="tensor"),
     "output_stage": _of(OutputStage, "output stage"),
+    "requantise": Unit(doc="requantisation of an output lane", make=partial(Requantise, multiplier="ecp5")),
+    "requantise_generic": Unit(doc="requantisation, multipliers left to synthesis", make=Requantise),
     "chip_small": _of(Chip, "whole chip `small`, without host link", part="ecp5_6_whole"),
     "tile_4x4_up5k": _of(Tile, "tile, 4x4 int8", config=NANO, part="up5k", min_mhz=30.0),
     "compact_datapath": _of(Datapath, "datapath of the compact chip", config=NANO, part="up5k", min_worst_mhz=30.0),
