@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,15 +55,19 @@ def place(name: str) -> dict[str, Any]:
     """Cells and clock of a unit after routing, one run for each of its seeds. Cells of logic are those that carries and LUT RAM take, too."""
     part, framed, top = PARTS[unit(name).part], _framed(name), f"{name}_{unit(name).part}"
     cells = synthesise(top, emit(framed, name=top, initial_values=False), FLOWS[part.family]).cells
-    folder, mhz, used = work_folder(top), [], {}
-    for seed in unit(name).seeds:
+    folder = work_folder(top)
+
+    def routed(seed: int) -> dict[str, Any]:
         report = f"{top}_{seed}.report.json"
         files = ["--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"]
         run_tool(part.command, [*part.options, "--seed", str(seed), *files], folder)
-        values = json.loads((folder / report).read_text())
-        (found,) = values["fmax"].values()
-        mhz.append(round(found["achieved"], 1))
-        used = {resource: entry["used"] for resource, entry in values["utilization"].items()}
+        return json.loads((folder / report).read_text())
+
+    # The tools use one core each.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        reports = list(pool.map(routed, unit(name).seeds))
+    mhz = [_mhz(report) for report in reports]
+    used = {resource: entry["used"] for resource, entry in reports[-1]["utilization"].items()}
     return {
         **_counts(part.family, cells, Counter(used), framed.bits),
         "mhz": mhz,
@@ -69,6 +75,12 @@ def place(name: str) -> dict[str, Any]:
         "mhz_median": median(mhz),
         "mhz_worst": min(mhz),
     }
+
+
+def _mhz(report: dict[str, Any]) -> float:
+    """Of the one clock of a unit."""
+    (found,) = report["fmax"].values()
+    return round(float(found["achieved"]), 1)
 
 
 def _counts(family: str, cells: Counter[str], used: Counter[str], frame: int) -> dict[str, int]:
