@@ -179,6 +179,8 @@ class TensorEngine(wiring.Component):
             interlock.i_swap_begun.eq(streamer.o_swapped),
             interlock.i_load_turn.eq(loader.o_turn),
             interlock.i_swap_turn.eq(streamer.o_turn),
+            interlock.i_swap_moves.eq(streamer.o_moves),
+            interlock.i_next_swap_turn.eq(streamer.o_next_turn),
             loader.i_may_load.eq(interlock.o_may_load),
             streamer.i_may_swap.eq(interlock.o_may_swap),
         ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,8 +37,10 @@ class Interlock(wiring.Component):
     o_load_turn, o_swap_turn : Out(TURN_BITS)
     i_load_turn, i_swap_turn : In(TURN_BITS)
         Turn of the instruction that wants to begin.
+    i_swap_moves, i_next_swap_turn : In(1), In(TURN_BITS)
+        In the next cycle another instruction wants to begin with a swap, of this turn.
     o_may_load, o_may_swap : Out(1)
-        It may, now and in every later cycle until it has begun.
+        It may, now and in every later cycle until it has begun. `o_may_swap` is a flip-flop: what SBUF says to all its ports hangs on it.
 
     Raises
     ------
@@ -50,7 +52,7 @@ class Interlock(wiring.Component):
         if not isinstance(reload_cycles, int) or reload_cycles < 1:
             raise ValueError(f"reload_cycles must be a positive integer, not {reload_cycles!r}")
         self._reload_cycles = reload_cycles
-        members: dict[str, Any] = {"i_start": In(1)}
+        members: dict[str, Any] = {"i_start": In(1), "i_swap_moves": In(1), "i_next_swap_turn": In(TURN_BITS)}
         for kind in ("load", "swap"):
             members |= {f"i_{kind}_accepted": In(1), f"i_{kind}_begun": In(1), f"i_{kind}_turn": In(TURN_BITS)}
             members |= {f"o_{kind}_turn": Out(TURN_BITS), f"o_may_{kind}": Out(1)}
@@ -73,9 +75,14 @@ class Interlock(wiring.Component):
             self.o_load_turn.eq(counts["swaps_accepted"]),
             self.o_swap_turn.eq(counts["loads_accepted"]),
             self.o_may_load.eq((counts["swaps_begun"] == self.i_load_turn) & (guard == 0)),
-            self.o_may_swap.eq(counts["loads_begun"] == self.i_swap_turn),
         ]
+        # Of the next cycle. What comes late, that a load begins and that an instruction moves on, only chooses.
+        begun, after = counts["loads_begun"], Signal(TURN_BITS)
+        m.d.comb += after.eq(begun + 1)
+        turns = {"stays": self.i_swap_turn, "moves": self.i_next_swap_turn}
+        may = {name: Mux(self.i_load_begun, after == turn, begun == turn) for name, turn in turns.items()}
+        m.d.sync += self.o_may_swap.eq(Mux(self.i_swap_moves, may["moves"], may["stays"]))
         with m.If(self.i_start):
             m.d.sync += [count.eq(0) for count in counts.values()]
-            m.d.sync += guard.eq(0)
+            m.d.sync += [guard.eq(0), self.o_may_swap.eq(0)]
         return m

@@ -56,7 +56,7 @@ class Streamer(wiring.Component):
 
     Latency: the first row is requested two cycles after the command's transfer at `i`: it is walked to, then it stands in the register that asks
     SBUF, and rows in flight have been compared with it. A row is at `o` `sbuf_latency` cycles after its request. Throughput: a row a cycle,
-    commands follow each other without a bubble. `sbuf.request` comes from flip-flops, its `valid` two gates behind them and `i_may_swap`; its
+    commands follow each other without a bubble. `sbuf.request` comes from flip-flops, its `valid` a gate behind them and `i_may_swap`; its
     `ready` goes no further than the next register. Reset drops commands and rows on their way.
 
     Parameters
@@ -72,6 +72,8 @@ class Streamer(wiring.Component):
     o : Out(MovingRow)
     o_turn : Out(TURN_BITS)
         Turn of the command that would begin.
+    o_moves, o_next_turn : Out(1), Out(TURN_BITS)
+        In the next cycle another row is asked for, or none; turn of its command.
     i_may_swap : In(1)
         The command may begin if it swaps (`Interlock.o_may_swap`).
     o_swapped : Out(1)
@@ -106,6 +108,8 @@ class Streamer(wiring.Component):
                 "sbuf": Out(SbufPort(config)),
                 "o": Out(MovingRow(config)),
                 "o_turn": Out(TURN_BITS),
+                "o_moves": Out(1),
+                "o_next_turn": Out(TURN_BITS),
                 "i_may_swap": In(1),
                 "o_swapped": Out(1),
                 "i_lanes": In(range(config.rows + 1)),
@@ -134,6 +138,8 @@ class Streamer(wiring.Component):
         m.d.comb += [
             held.eq((row.swaps & ~self.i_may_swap) | in_flight),
             self.o_turn.eq(row.turn),
+            self.o_moves.eq(queue.o.ready),
+            self.o_next_turn.eq(offered.turn),
             request.valid.eq(valid & ~held),
             request.payload.address.eq(row.address),
             self.o_hazard.eq(valid & held),

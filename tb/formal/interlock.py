@@ -82,6 +82,10 @@ class InterlockSpec(wiring.Component):
             begun.eq(getattr(self, f"{kind}_begin") & (count != 0) & pin(f"o_may_{kind}")),
             pin(f"i_{kind}_turn").eq(turns[0]),
         ]
+        if kind == "swap":
+            # One that finds no other before it is the first in the next cycle.
+            is_first = accepted & (count - begun == 0)
+            m.d.comb += [dut.i_swap_moves.eq(begun | is_first), dut.i_next_swap_turn.eq(Mux(is_first, dut.o_swap_turn, turns[1]))]
         m.d.sync += count.eq(count + accepted - begun)
         # In the order of the lines: one of the other kind has begun, the first of this one leaves, a new one comes last.
         left = [Mux(value == 0, 0, value - others_begun) for value in ahead]

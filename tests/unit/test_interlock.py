@@ -8,6 +8,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hw.tensor.interlock import Interlock
+from hw.tensor.rows import TURN_BITS
 
 
 @pytest.mark.parametrize("reload_cycles", [1, 2, 7])
@@ -48,6 +49,12 @@ def test_order_and_distance(reload_cycles: int, eager: float) -> None:
                 index += 1
             else:
                 accepted = None
+            # The swap that is the first in the next cycle, if it is another one than now.
+            after = waiting["swap"][any(kind == "swap" for kind, _ in starts) :] + (
+                [accepted[1]] if accepted and accepted[0] == "swap" else []
+            )
+            ctx.set(dut.i_swap_moves, after[:1] != waiting["swap"][:1])
+            ctx.set(dut.i_next_swap_turn, after[0][1] if after else int(rng.integers(1 << TURN_BITS)))
             await ctx.tick()
             for kind, number in starts:
                 waiting[kind].pop(0)
