@@ -28,7 +28,7 @@ BOARDS: dict[str, Board] = {
         Board(
             name="ulx3s_85f", doc="Radiona ULX3S with LFE5U-85F-6BG381C", device="85k",
             config=replace(_small, multiplier="ecp5"), chip_hz=100_000_000, baud=2_000_000, memory_bytes=128 << 10,
-            programmer="ulx3s", seed=2, **_ULX3S,
+            programmer="ulx3s", **_ULX3S,
         ),
         Board(
             name="ulx3s_25f", doc="Radiona ULX3S with LFE5U-25F-6BG381C", device="25k",
