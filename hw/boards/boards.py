@@ -33,7 +33,7 @@ BOARDS: dict[str, Board] = {
         Board(
             name="ulx3s_25f", doc="Radiona ULX3S with LFE5U-25F-6BG381C", device="25k",
             config=replace(_nano, multiplier="ecp5"), chip_hz=75_000_000, baud=1_500_000, memory_bytes=16 << 10,
-            programmer="ulx3s", **_ULX3S,
+            programmer="ulx3s", seed=2, **_ULX3S,
         ),
         Board(
             name="icebreaker", doc="1BitSquared iCEBreaker with iCE40UP5K-SG48", family="ice40", device="up5k", package="sg48", speed="",

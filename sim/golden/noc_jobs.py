@@ -211,6 +211,7 @@ def listed_packets(transfers: Sequence[Transfer], *, config: NocConfig, bytes_li
         asked = 0
         if transfer.is_read:
             packets.append((transfer.destination, transfer.source, 1, free[transfer.destination]))
+            # Lists of nodes are what `latencies` makes arrays of; its annotation asks for arrays.
             asked = free[transfer.destination] + int(latencies(config, [transfer.destination], [transfer.source])[0])  # type: ignore[arg-type]
             free[transfer.destination] += 1
         for size in _pieces(transfer.size, packet_bytes):

@@ -52,6 +52,7 @@ def channel_loads(matrix: Matrix, mesh_x: int, mesh_y: int, routing: str, topolo
     """Flits on each link per flit each node injects, [4, N]: the link out of node n in direction d of `STEPS`. `routing`: xy, yx or o1turn."""
     matrix = _checked(matrix, mesh_x, mesh_y, topology)
     if routing == "o1turn":
+        # Of two arrays: the type checker thinks of the 0 that an empty sum would be.
         return sum(channel_loads(matrix, mesh_x, mesh_y, one, topology) for one in ("xy", "yx")) / 2  # type: ignore[return-value]
     if routing not in ("xy", "yx"):
         raise ValueError(f"routing must be xy, yx or o1turn, not {routing!r}")

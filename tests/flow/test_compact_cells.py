@@ -41,6 +41,7 @@ def test_ice40(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_memories(family: str, block: type[wiring.Component], memory: str, count: int, tmp_path: Path) -> None:
     """Block RAM and next to no flip-flops."""
+    # All blocks of the list take `config`; their common base does not.
     found = cells(block(config=NANO), family, tmp_path)  # type: ignore[call-arg]
     assert found[memory] == count, found
     assert flip_flops(found) <= 1, found

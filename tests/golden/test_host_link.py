@@ -150,6 +150,7 @@ def bridge() -> tuple[Bridge, dict[Space, Words]]:
 
 
 def ask(bridge: Bridge, sequence: int, *, space: Space = Space.MEMORY, address: int = 0, **fields: object) -> Response:
+    # `fields` are those of the function, by name.
     return parse_response(bridge.answer(pack_request(sequence=sequence, space=space, address=address, **fields)))  # type: ignore[arg-type]
 
 

@@ -242,7 +242,7 @@ class _Run:
         await ctx.tick()
         ctx.set(bench._reset, 0)
         self.offering, self.reset_at = False, 0
-        # Emptied in place, because the tests hold a reference to it.
+        # Emptied in place, because the tests hold a reference to it; the type checker wants no second __init__.
         self.outcome.__init__()  # type: ignore[misc]
         await self.loop()
 

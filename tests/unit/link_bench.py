@@ -119,6 +119,7 @@ class LinkBench:
         self.board.words[BOARD_REGISTERS["MAGIC"].address // WORD_BYTES] = BOARD_MAGIC
         self.board.words[BOARD_REGISTERS["RECEIVE_BUFFER"].address // WORD_BYTES] = RECEIVE_BUFFER
         self.bridge = Bridge({Space.BOARD: self.board, Space.MEMORY: self.memory})
+        # `line` are options of Line, by name.
         self.line = Line(self.bridge, **line)  # type: ignore[arg-type]
         self.link = Link(self.line, name="line", baud=BAUD, clock=lambda: self.line.now)
         if connect:

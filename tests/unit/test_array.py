@@ -69,4 +69,5 @@ def test_array_is_wiring_only() -> None:
 
 def test_config_is_checked() -> None:
     with pytest.raises(TypeError, match=r"^config must be a ChipConfig, not None$"):
+        # The wrong type is what is tested.
         Array(config=None)  # type: ignore[arg-type]
