@@ -31,8 +31,8 @@ from .link import Link
 _NUMBERS = {item.name: item.number for item in ANALYSER_REGISTERS}
 #: Bit of FEATURES that says that there is an analyser.
 FEATURE = 2
-#: Words of a burst after which the pointer is checked, and times it may be wrong in a row.
-CHUNK_WORDS, ATTEMPTS = 240, 8
+#: Most words of a burst after which the pointer is checked, and times it may be wrong in a row, with half the words each time.
+CHUNK_WORDS, ATTEMPTS = 240, 16
 #: Picoseconds in a second: the unit of time of a waveform.
 PICOSECONDS = 10**12
 _TERM = re.compile(r"\s*(!?)\s*(\w+)\s*(?:==\s*(\w+))?\s*")
@@ -263,11 +263,7 @@ class LogicAnalyser:
             raise AnalyserError("a capture can be fetched once it has triggered, not before")
         following, trigger = self._read(_NUMBERS["NEXT"]), self._read(_NUMBERS["TRIGGER"])
         first, count = (following, self.depth) if status["full"] else (0, following)
-        words = -(-(self._bits + STAMP_BITS) // 32)
-        chunk = max(1, CHUNK_WORDS // words)
-        raw: list[int] = []
-        while len(raw) < count:
-            raw += self._chunk((first + len(raw)) % self.depth, min(chunk, count - len(raw)), words)
+        raw = self._download(first, count)
         cycles: list[int] = []
         now = 0
         for entry in raw:
@@ -281,15 +277,30 @@ class LogicAnalyser:
             values=PROBE_VALUES,
         )
 
-    def _chunk(self, place: int, count: int, words: int) -> list[int]:
-        """`count` samples from `place` on; a burst in which an answer was lost has moved the pointer too far and is read again."""
-        expected = (place + count) % self.depth
-        for _ in range(ATTEMPTS):
-            self._write(_NUMBERS["POINTER"], place)
-            found = self._link.read(Space.BOARD, ANALYSER_BASE + WORD_BYTES * DATA_NUMBER, count * words, fixed=True).tolist()
-            pointer = self._read(_NUMBERS["POINTER"])
-            if pointer == expected:
-                return [sum(found[index * words + word] << 32 * word for word in range(words)) for index in range(count)]
-        raise AnalyserError(
-            f"the analyser's pointer must be at {expected} after {count} samples, not at {pointer:#x}, and was wrong {ATTEMPTS} times: the line loses too much"
-        )
+    def _download(self, first: int, count: int) -> list[int]:
+        """`count` samples from place `first` on, each with its time stamp."""
+        words = -(-(self._bits + STAMP_BITS) // 32)
+        chunk = max(1, CHUNK_WORDS // words)
+        raw: list[int] = []
+        failures = 0
+        while len(raw) < count:
+            place, size = (first + len(raw)) % self.depth, min(chunk, count - len(raw))
+            part, pointer = self._burst(place, size, words)
+            if pointer == (place + size) % self.depth:
+                raw, failures = raw + part, 0
+                continue
+            # An answer was lost, and its repeat has moved the pointer too far. Shorter bursts lose fewer.
+            chunk, failures = max(1, size // 2), failures + 1
+            if failures == ATTEMPTS:
+                raise AnalyserError(
+                    f"the analyser's pointer must be at {(place + size) % self.depth} after {size} from {place} were read, not at {pointer:#x}, "
+                    f"and was wrong {ATTEMPTS} times in a row: the line loses too much"
+                )
+        return raw
+
+    def _burst(self, place: int, count: int, words: int) -> tuple[list[int], int]:
+        """`count` samples from `place` on, and where the pointer is then."""
+        self._write(_NUMBERS["POINTER"], place)
+        found = self._link.read(Space.BOARD, ANALYSER_BASE + WORD_BYTES * DATA_NUMBER, count * words, fixed=True).tolist()
+        samples = [sum(found[index * words + word] << 32 * word for word in range(words)) for index in range(count)]
+        return samples, self._read(_NUMBERS["POINTER"])

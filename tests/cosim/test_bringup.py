@@ -8,7 +8,7 @@ import pytest
 
 from scripts.meshium import main
 from sim.board_faults import BOARD_FAULTS
-from sim.verilated.board import LineFaults
+from sim.verilated.board import DIVISOR, LineFaults
 from sw.runtime.analyser import AnalyserError, LogicAnalyser, Trigger
 from sw.runtime.board import board_link
 from sw.runtime.bringup.ladder import FAILED, WARNED, climb
@@ -85,3 +85,41 @@ def test_a_capture_over_the_link() -> None:
     assert len(capture.samples) == analyser.depth == 512 and capture.cycles == list(range(-100, 412))
     busy = capture.signal("trace_state_tensor")
     assert busy[100] == 1 and 1 not in busy[:100]
+
+
+@pytest.mark.parametrize(("fault", "never"), (("irq_dead", "irq"), ("irq_stuck", "!irq")))
+def test_a_capture_shows_a_faulty_line(fault: str, never: str) -> None:
+    """What the rung says from the outside is what the analyser sees at the pin, and a fault that is gone is gone for both."""
+    with faulty_board(fault) as board:
+        for there in (True, False):
+            board.set_fault(fault if there else "")
+            with board_link(f"board:{board.port}") as link:
+                # The board's RESET, which the rung begins with, takes no sample away.
+                LogicAnalyser(link).arm(Trigger.parse(never), before=0)
+            session = Session(f"board:{board.port}", None)
+            try:
+                (outcome,) = climb(session, ["interrupt"])
+            finally:
+                session.close()
+            assert outcome.status == (FAILED if there else "passed"), outcome.message
+            with board_link(f"board:{board.port}") as link:
+                analyser = LogicAnalyser(link)
+                assert analyser.status["triggered"] is not there
+                analyser.force()
+                assert analyser.wait(10)
+                levels = set(analyser.fetch().signal("irq"))
+            assert not there or levels == {int(fault == "irq_stuck")}
+
+
+def test_lost_octets_change_nothing_in_a_capture() -> None:
+    with sound_board(faults=LineFaults(drop=0.002, seed=5)) as board, board_link(f"board:{board.port}") as link:
+        analyser = LogicAnalyser(link)
+        analyser.arm(Trigger.parse("!rx"), before=0)
+        assert analyser.wait(10)
+        first, second = analyser.fetch(), analyser.fetch()
+        assert board.counters["dropped"] > 0 and link.counters.retries > 0
+    # Each download lost other octets.
+    assert first.samples == second.samples and first.cycles == second.cycles == list(range(analyser.depth))
+    # From the falling edge on the line is low for the whole start bit of a request, and high again before the next one.
+    received = first.signal("rx")
+    assert received[: DIVISOR - 1] == [0] * (DIVISOR - 1) and 1 in received

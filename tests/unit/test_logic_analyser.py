@@ -20,12 +20,21 @@ DEPTH = 16
 
 
 class FakeLink:
-    """An analyser's registers over (cycle count, sample) pairs; every `lossy`-th read of DATA takes a word too many."""
+    """An analyser's registers over (cycle count, sample) pairs; every `lossy`-th read of DATA takes a word too many, and each of more than `most` words."""
 
     name = "line"
 
-    def __init__(self, *, full: bool = False, trigger: int = 5, lossy: int = 0, status: str = "triggered done", features: int = 3) -> None:
-        self.features, self.lossy, self.reads = features, lossy, 0
+    def __init__(
+        self,
+        *,
+        full: bool = False,
+        trigger: int = 5,
+        lossy: int = 0,
+        most: int = 1 << 16,
+        status: str = "triggered done",
+        features: int = 3,
+    ) -> None:
+        self.features, self.lossy, self.most, self.reads = features, lossy, most, 0
         self.entries = [(index + 1, 0x5A00000000 * index + 3 * index) for index in range(DEPTH)]
         self.bits = sum(PROBES.values())
         names = set(status.split()) | ({"full"} if full else set())
@@ -59,7 +68,7 @@ class FakeLink:
         if number == NUMBERS["DATA"]:
             assert fixed
             self.reads += 1
-            if self.lossy and self.reads % self.lossy == 0:
+            if (self.lossy and self.reads % self.lossy == 0) or count > self.most:
                 self._move()
             return np.array([self._data() for _ in range(count)], np.uint32)
         return np.array([self.values[number]], np.uint32)
@@ -131,9 +140,9 @@ def test_arm_writes_what_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("lossy", [0, 2])
-def test_fetch(full: bool, lossy: int) -> None:
-    link = FakeLink(full=full, lossy=lossy)
+@pytest.mark.parametrize("loss", [{}, {"lossy": 2}, {"most": 2}, {"most": 5}], ids=str)
+def test_fetch(full: bool, loss: dict[str, int]) -> None:
+    link = FakeLink(full=full, **loss)
     capture = LogicAnalyser(link, PROBES).fetch()  # type: ignore[arg-type]
     order = [(9 + index) % DEPTH for index in range(DEPTH)] if full else list(range(9))
     assert capture.samples == [link.entries[place][1] for place in order]
@@ -145,7 +154,7 @@ def test_fetch(full: bool, lossy: int) -> None:
 
 
 def test_fetch_gives_up() -> None:
-    with pytest.raises(AnalyserError, match=rf"must be at 9 after 9 samples, not at 0x\w+, and was wrong {ATTEMPTS} times"):
+    with pytest.raises(AnalyserError, match=rf"must be at 1 after 1 from 0 were read, not at 0x\w+, and was wrong {ATTEMPTS} times"):
         LogicAnalyser(FakeLink(lossy=1), PROBES).fetch()  # type: ignore[arg-type]
     with pytest.raises(AnalyserError, match="once it has triggered, not before"):
         LogicAnalyser(FakeLink(status="armed"), PROBES).fetch()  # type: ignore[arg-type]
