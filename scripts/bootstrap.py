@@ -54,7 +54,7 @@ def main(folder: Path) -> None:
     installed = subprocess.run(command, stdout=sys.stderr, check=False).returncode
     if installed != 0:
         fail("pip must be able to install the packages named in pyproject.toml: its message is above; is the package index reachable?")
-    say("done")
+    say(f"done; `. {folder}/bin/activate` makes the command meshium known to a shell")
 
 
 if __name__ == "__main__":

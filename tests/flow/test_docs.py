@@ -66,6 +66,12 @@ def test_make_targets_a_page_names_exist() -> None:
             assert name in targets, f"{page.name} names make {name}"
 
 
+def test_every_page_is_listed_once() -> None:
+    listed = re.findall(r"\]\(([\w/]+\.md)\)", (ROOT / "docs" / "index.md").read_text())
+    pages = [str(page.relative_to(ROOT / "docs")) for page in sorted((ROOT / "docs").rglob("*.md")) if page.name != "index.md"]
+    assert sorted(listed) == sorted(pages)
+
+
 def test_book_builds(tmp_path: Path) -> None:
     made = build(tmp_path)
     assert tmp_path / "howto" / "testbench.html" in made
