@@ -9,6 +9,7 @@ from typing import Any
 
 from amaranth.lib import wiring
 
+from hw.boards.boards import BOARDS
 from hw.chip import Chip
 from hw.common.config import ChipConfig, ConfigError
 from hw.common.noc import NocConfig
@@ -17,8 +18,12 @@ from hw.compact.datapath import Datapath
 from hw.compact.processor import Processor
 from hw.compact.program import program
 from hw.control.sequencer import Sequencer
+from hw.debug.analyser import Analyser
+from hw.debug.probes import BOARD_PROBES
+from hw.debug.self_test import SelfTest
 from hw.dma.load import LoadDma
 from hw.dma.store import StoreDma
+from hw.host.link import HostLink
 from hw.memory.bank import Bank
 from hw.memory.psum import PsumBanks
 from hw.memory.sbuf import Sbuf
@@ -137,6 +142,15 @@ def _processor() -> wiring.Component:
     return Processor(config=NANO, program=program(NANO).words)
 
 
+def _host_link() -> wiring.Component:
+    board = BOARDS["icebreaker"]
+    return HostLink(divisor=board.divisor, address_bits=board.link_address_bits)
+
+
+def _analyser() -> wiring.Component:
+    return Analyser(probes=BOARD_PROBES, depth=256)
+
+
 #: What can be measured, by name.
 UNITS: dict[str, Unit] = {
     "pe": _of(Pe, "processing element"),
@@ -159,6 +173,9 @@ UNITS: dict[str, Unit] = {
     "compact_datapath": _of(Datapath, "datapath of the compact chip", config=NANO, part="up5k", min_worst_mhz=30.0),
     "compact_processor": Unit(doc="processor of the compact chip, with its firmware", make=_processor, part="up5k", min_worst_mhz=30.0),
     "chip_nano": _of(CompactChip, "whole chip `nano`, without host link", config=NANO, part="up5k", min_worst_mhz=30.0),
+    "host_link": Unit(doc="host link, of iCEBreaker", make=_host_link, part="up5k", min_worst_mhz=30.0),
+    "self_test": _of(SelfTest, "self-test, of `nano`", config=NANO, part="up5k", min_worst_mhz=30.0),
+    "analyser": Unit(doc="logic analyser of 256 samples", make=_analyser, part="up5k", min_worst_mhz=30.0),
     "router_lean": _router("V = 1, B = 2, round robin (`lean`)", "lean", max_luts=1000, min_mhz=150.0),
     "router_lean_looped": Unit(
         doc="`lean`, its links back to itself: from queue to queue",

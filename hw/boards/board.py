@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..common.config import ChipConfig, ConfigError
+from ..common.registers import SPACE_BYTES
+from ..host.protocol import ANALYSER_BASE, BLOCK_BYTES
 
 #: Families of FPGA there is a flow for.
 FAMILIES = ("ecp5", "ice40", "gowin", "xilinx")
@@ -103,6 +105,11 @@ class Board:
     def divisor(self) -> int:
         """Clocks of a bit on the UART."""
         return round(self.chip_hz / self.baud)
+
+    @property
+    def link_address_bits(self) -> int:
+        """Bits of a byte address that the host link must have: those of its largest space, and one to tell what is beyond it."""
+        return (max(self.memory_bytes, self.config.sbuf_bytes, SPACE_BYTES, ANALYSER_BASE + BLOCK_BYTES) - 1).bit_length() + 1
 
     @property
     def baud_error(self) -> float:

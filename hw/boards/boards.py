@@ -38,13 +38,13 @@ BOARDS: dict[str, Board] = {
         Board(
             name="icebreaker", doc="1BitSquared iCEBreaker with iCE40UP5K-SG48", family="ice40", device="up5k", package="sg48", speed="",
             config=replace(_nano, multiplier="ice40"), oscillator_hz=12_000_000, chip_hz=30_000_000, baud=2_000_000,
-            memory_bytes=64 << 10, self_test=False, leds=(5, 0), leds_active_low=True, constraints="icebreaker.pcf",
+            memory_bytes=64 << 10, leds=(5, 0), leds_active_low=True, constraints="icebreaker.pcf",
             programmer="ice40_generic",
         ),
         Board(
             name="tang_nano_9k", doc="Sipeed Tang Nano 9K with GW1NR-LV9QN88PC6/I5", family="gowin", device="GW1NR-LV9QN88PC6/I5",
             package="QN88P", speed="GW1NR-9C", config=replace(_nano, name="nano_16k", sbuf_bank_lines=4096, multiplier="gowin"),
-            oscillator_hz=27_000_000, chip_hz=54_000_000, baud=1_000_000, memory_bytes=16 << 10, self_test=False,
+            oscillator_hz=27_000_000, chip_hz=54_000_000, baud=1_000_000, memory_bytes=16 << 10,
             leds=(0, 1, 2, 3, 4, 5), leds_active_low=True, constraints="tang_nano_9k.cst", programmer="tangnano9k",
         ),
         Board(

@@ -21,7 +21,6 @@ from ..dma.pins import axi_pin_members
 from ..host.csr import CsrAccess
 from ..host.lines import AccessMux, WordAccess
 from ..host.link import HostLink
-from ..host.protocol import ANALYSER_BASE, BLOCK_BYTES
 from ..host.registers import BoardRegisters
 from .board import LEDS, Board
 from .memory import BoardMemory
@@ -82,8 +81,7 @@ class BoardTop(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         board, config = self._board, self._board.config
-        reachable = max(board.memory_bytes, config.sbuf_bytes, SPACE_BYTES, ANALYSER_BASE + BLOCK_BYTES)
-        link = HostLink(divisor=board.divisor, address_bits=(reachable - 1).bit_length() + 1)
+        link = HostLink(divisor=board.divisor, address_bits=board.link_address_bits)
         identity = {
             "CONFIG_HASH": config.hash, "MEMORY_BYTES": board.memory_bytes, "SBUF_BYTES": config.sbuf_bytes, "CLOCK_HZ": board.chip_hz,
         }  # fmt: skip
