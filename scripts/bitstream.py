@@ -22,7 +22,7 @@ from hw.boards.board import Board
 from hw.boards.boards import make_top
 from hw.common.config import ChipConfig
 from sim import synthesis
-from sim.synthesis import SynthesisError, call_tool, run_tool, synthesise, tool_versions
+from sim.synthesis import SynthesisError, ToolTimeout, call_tool, run_tool, synthesise, tool_versions
 from sim.verilated.cache import BuildCache, content_key
 from sim.verilated.sources import EMITTER
 from sim.verilated.toolchain import build_root, repository_root
@@ -161,14 +161,21 @@ def _make(board: Board, flow: Flow, verilog: str, seeds: tuple[int, ...], entry:
 
 
 def place(board: Board, flow: Flow, seeds: tuple[int, ...], work: Path, say: Say) -> tuple[int, list[dict[str, float]]]:
-    """Places and routes with one seed after another; the first that meets the clock, and the MHz each reached."""
+    """Places and routes with one seed after another; the first that meets the clock, and the MHz each reached: 0, if its router came to no end."""
     tried: list[dict[str, float]] = []
+    found: dict[str, dict[str, float]] = {}
     for seed in seeds:
         say(f"{board.name}: placing and routing, seed {seed}")
         report = work / report_file(board, seed)
         report.unlink(missing_ok=True)
         tool, arguments = flow.place(board, seed)
-        status, output = call_tool(tool, arguments, work)
+        try:
+            status, output = call_tool(tool, arguments, work)
+        except ToolTimeout as late:
+            # A rare placement has a spot over which the router argues with itself; another seed is another placement.
+            say(f"{board.name}: seed {seed} is given up: {late}")
+            tried.append({"seed": seed, "mhz": 0.0})
+            continue
         if not report.exists():
             raise SynthesisError(f"{tool} failed with status {status} in {work}: {' '.join(output.split()[-40:])}")
         found = clocks(json.loads(report.read_text()), board)
@@ -180,6 +187,10 @@ def place(board: Board, flow: Flow, seeds: tuple[int, ...], work: Path, say: Say
         if not missed:
             raise SynthesisError(f"{tool} failed with status {status} in {work}: {' '.join(output.split()[-40:])}")
         say(f"{board.name}: seed {seed} reaches {found[worst]['achieved_mhz']} MHz of {found[worst]['required_mhz']}")
+    if not found:
+        raise ToolTimeout(
+            f"{tool} must end for one of the seeds {', '.join(map(str, seeds))} of {board.name}, not for none: their logs are in {work}"
+        )
     best = max(tried, key=lambda item: item["mhz"])
     raise TimingError(
         f"clock {worst} of {board.name} must reach {found[worst]['required_mhz']} MHz, not {best['mhz']} (best of seeds "

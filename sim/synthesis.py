@@ -31,6 +31,10 @@ class SynthesisError(RuntimeError):
     """A tool failed; the message names it and its last words."""
 
 
+class ToolTimeout(SynthesisError):
+    """A tool did not end; the message names it, the limit, and where its log is."""
+
+
 class Netlist(NamedTuple):
     """What `synthesise` leaves: cells by type, and the netlist for place and route."""
 
@@ -48,7 +52,9 @@ def call_tool(name: str, arguments: list[str], folder: Path, *, limit: float = T
     Raises
     ------
     SynthesisError
-        if it is not installed, or runs for longer than `limit` seconds.
+        if it is not installed.
+    ToolTimeout
+        if it runs for longer than `limit` seconds.
     """
     command = Path(sys.executable).parent / name
     if not command.exists():
@@ -58,7 +64,7 @@ def call_tool(name: str, arguments: list[str], folder: Path, *, limit: float = T
             [str(command), *arguments], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=limit
         )
     except subprocess.TimeoutExpired:
-        raise SynthesisError(f"{name} must end within {limit:g} s, not longer: what it has done is in {folder}") from None
+        raise ToolTimeout(f"{name} must end within {limit:g} s, not longer: what it has done is in {folder}") from None
     return result.returncode, result.stdout
 
 

