@@ -54,14 +54,19 @@ def _framed(name: str) -> Framed | Chained:
 def place(name: str) -> dict[str, Any]:
     """Cells and clock of a unit after routing, one run for each of its seeds. Cells of logic are those that carries and LUT RAM take, too."""
     part, framed, top = PARTS[unit(name).part], _framed(name), f"{name}_{unit(name).part}"
-    cells = synthesise(top, emit(framed, name=top, initial_values=False), FLOWS[part.family]).cells
+    cells, netlist = synthesise(top, emit(framed, name=top, initial_values=False), FLOWS[part.family])
     folder = work_folder(top)
+    key = hashlib.sha256(netlist.read_bytes() + repr((part, tools(name))).encode()).hexdigest()[:16]
 
     def routed(seed: int) -> dict[str, Any]:
-        report = f"{top}_{seed}.report.json"
-        files = ["--json", f"{top}.json", "--report", report, "-q", "-l", f"{top}_{seed}.log"]
-        run_tool(part.command, [*part.options, "--seed", str(seed), *files], folder)
-        return json.loads((folder / report).read_text())
+        # Kept: whoever interrupts a measurement of many minutes loses the seeds that were on their way alone.
+        report = folder / f"{top}_{seed}_{key}.report.json"
+        if not report.exists():
+            new = f"{top}_{seed}.report.json"
+            files = ["--json", f"{top}.json", "--report", new, "-q", "-l", f"{top}_{seed}.log"]
+            run_tool(part.command, [*part.options, "--seed", str(seed), *files], folder)
+            (folder / new).rename(report)
+        return json.loads(report.read_text())
 
     # The tools use one core each.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:

@@ -85,6 +85,32 @@ def test_bram_is_counted_on_the_part(build: Path, monkeypatch: pytest.MonkeyPatc
     assert found["xcup"] is None and found["ok"]
 
 
+def test_seeds_that_were_routed_are_kept(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until netlist, part or tools change; a seed that failed leaves nothing behind."""
+    bank, ran = units.unit("sbuf_bank"), []
+
+    def run(tool: str, arguments: list[str], folder: Path) -> str:
+        ran.append(seed := int(arguments[arguments.index("--seed") + 1]))
+        report = folder / arguments[arguments.index("--report") + 1]
+        report.write_text(json.dumps({"fmax": {"clk": {"achieved": 100.0 + seed}}, "utilization": {}}))
+        if seed == 2 and ran.count(2) == 1:
+            raise synthesis.SynthesisError("interrupted")
+        return ""
+
+    monkeypatch.setattr(synth, "run_tool", run)
+    monkeypatch.setitem(units.UNITS, "sbuf_bank", replace(bank, seeds=(1, 2)))
+    with pytest.raises(synthesis.SynthesisError, match="interrupted"):
+        synth.place("sbuf_bank")
+    assert synth.place("sbuf_bank")["mhz"] == [101.0, 102.0]
+    assert sorted(ran) == [1, 2, 2]
+    monkeypatch.setitem(units.UNITS, "sbuf_bank", replace(bank, seeds=(2, 3)))
+    assert synth.place("sbuf_bank")["mhz"] == [102.0, 103.0]
+    assert sorted(ran) == [1, 2, 2, 3]
+    monkeypatch.setitem(units.PARTS, bank.part, replace(units.PARTS[bank.part], options=("--85k",)))
+    synth.place("sbuf_bank")
+    assert sorted(ran) == [1, 2, 2, 2, 3, 3]
+
+
 def test_command_reports_and_misses(build: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for missed in ([], ["139 MHz best, at least 150"]):
         monkeypatch.setattr(cmd_synth, "measure", lambda name, missed=missed: result(unit=name, missed=missed, ok=not missed))
