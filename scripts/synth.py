@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,7 @@ from statistics import median
 from typing import Any
 
 from sim.synthesis import FLOWS, run_tool, synthesise, tool_versions, work_folder
+from sim.verilated.cache import BuildCache
 from sim.verilated.toolchain import build_root
 from sim.verilog import emit
 
@@ -54,23 +57,28 @@ def _framed(name: str) -> Framed | Chained:
 def place(name: str) -> dict[str, Any]:
     """Cells and clock of a unit after routing, one run for each of its seeds. Cells of logic are those that carries and LUT RAM take, too."""
     part, framed, top = PARTS[unit(name).part], _framed(name), f"{name}_{unit(name).part}"
-    cells, netlist = synthesise(top, emit(framed, name=top, initial_values=False), FLOWS[part.family])
-    folder = work_folder(top)
-    key = hashlib.sha256(netlist.read_bytes() + repr((part, tools(name))).encode()).hexdigest()[:16]
+    # A folder of its own, as another run may measure the same unit. It stays if a step fails, for its logs.
+    work = Path(tempfile.mkdtemp(prefix=f"{top}.", dir=work_folder(name)))
+    cells, path = synthesise(top, emit(framed, name=top, initial_values=False), FLOWS[part.family], folder=work)
+    netlist = path.read_bytes()
+    parts: dict[str, str | bytes] = {"netlist": netlist, "settings": json.dumps([part.command, part.options, tools(name)])}
+    cache = BuildCache(root=build_root() / "synth-cache")
 
     def routed(seed: int) -> dict[str, Any]:
-        # Kept: whoever interrupts a measurement of many minutes loses the seeds that were on their way alone.
-        report = folder / f"{top}_{seed}_{key}.report.json"
-        if not report.exists():
-            new = f"{top}_{seed}.report.json"
-            files = ["--json", f"{top}.json", "--report", new, "-q", "-l", f"{top}_{seed}.log"]
+        def run(folder: Path) -> None:
+            (folder / "netlist.json").write_bytes(netlist)
+            files = ["--json", "netlist.json", "--report", "report.json", "-q", "-l", "place.log"]
             run_tool(part.command, [*part.options, "--seed", str(seed), *files], folder)
-            (folder / new).rename(report)
-        return json.loads(report.read_text())
+            (folder / "netlist.json").unlink()
+
+        # Kept seed by seed: whoever interrupts a measurement of many minutes loses only those that were on their way.
+        entry = cache.get(parts | {"seed": str(seed)}, run, label=f"placement of {name} with seed {seed}")
+        return json.loads((entry / "report.json").read_text())
 
     # The tools use one core each.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         reports = list(pool.map(routed, unit(name).seeds))
+    shutil.rmtree(work)
     mhz = [_mhz(report) for report in reports]
     used = {resource: entry["used"] for resource, entry in reports[-1]["utilization"].items()}
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,7 +15,7 @@ from .errors import SimulationError
 from .library import Variable
 
 
-class InnerMemories:
+class InnerMemories(ABC):
     """What a Verilated chip shows of its memories; no cycle passes. The arrays are gone once the chip is closed.
 
     Members
@@ -26,9 +27,9 @@ class InnerMemories:
     #: Public variables of the model, by scope and name; none once it is closed.
     _variables: Mapping[tuple[tuple[str, ...], str], Variable]
 
+    @abstractmethod
     def _chip(self) -> int:
         """The model's handle; `SimulationError` if it is closed."""
-        raise NotImplementedError
 
     def _banks(self, component: str, pattern: str) -> list[Variable]:
         """Public memories below the component `sbuf` or `psum`, in order of bank numbers."""
