@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import subprocess
@@ -97,6 +98,8 @@ def explain(error: BaseException) -> tuple[int | None, str]:
         return 1, f"{error}: run `make setup` to install what is missing"
     if isinstance(error, MemoryError):
         return 1, f"not enough memory on this machine: {error}; use smaller sizes"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return 1, f"{error}: make room; most is written into the folder `build`, which the variable MESHIUM_BUILD moves to another disk"
     if isinstance(error, (ConfigError, DeviceError, ValueError, OSError)):
         return 1, str(error) or type(error).__name__
     if isinstance(error, (RuntimeError, subprocess.CalledProcessError)):

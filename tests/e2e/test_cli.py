@@ -2,6 +2,7 @@
 
 import _ctypes
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +61,16 @@ def test_errors_become_one_line(capsys: pytest.CaptureFixture, monkeypatch: pyte
     assert main(["matmul"]) == status
     err = capsys.readouterr().err.strip()
     assert err.startswith("meshium: error: ") and "\n" not in err
+
+
+def test_a_full_disk_has_a_remedy(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(**_: object) -> None:
+        # What every write to this device says, as a full disk does.
+        Path("/dev/full").write_text("x")
+
+    monkeypatch.setattr("scripts.cmd_matmul.matmul.callback", fill)
+    assert main(["matmul"]) == 1
+    assert re.search(r"No space left on device: make room; .* MESHIUM_BUILD", " ".join(capsys.readouterr().err.split()))
 
 
 def test_an_interrupt_in_a_destructor_is_not_lost(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
